@@ -1,0 +1,307 @@
+#include "sampler.h"
+
+#include "error.h"
+#include "logits.h"
+#include "tfs_z.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace pyollama {
+
+namespace {
+
+constexpr int32_t mirostat_m = 100; // tokens in the estimate of s_hat, the paper's value
+
+llama_token newline_token(const Model & model) {
+    const llama_token token = llama_vocab_nl(model.vocab());
+    if (token != LLAMA_TOKEN_NULL) {
+        return token;
+    }
+    const std::vector<llama_token> tokens = model.tokenize("\n", false, false);
+    return tokens.size() == 1 ? tokens[0] : LLAMA_TOKEN_NULL;
+}
+
+bool is_active(SamplerType type, const SamplingParams & params) {
+    switch (type) {
+        case SamplerType::penalties:
+            return params.repeat_last_n != 0 && (params.repeat_penalty != 1.0f || params.frequency_penalty != 0.0f ||
+                                                 params.presence_penalty != 0.0f);
+        case SamplerType::dry:
+            return params.dry_multiplier != 0.0f && params.dry_base >= 1.0f && params.dry_penalty_last_n != 0;
+        case SamplerType::top_n_sigma: return params.top_n_sigma > 0.0f;
+        case SamplerType::top_k:       return params.top_k > 0;
+        case SamplerType::tfs_z:       return params.tfs_z < 1.0f;
+        case SamplerType::typical_p:   return params.typical_p < 1.0f;
+        case SamplerType::top_p:       return params.top_p < 1.0f;
+        case SamplerType::min_p:       return params.min_p > 0.0f;
+        case SamplerType::xtc:         return params.xtc_probability > 0.0f && params.xtc_threshold <= 0.5f;
+        case SamplerType::temperature: return params.temperature != 1.0f || params.dynatemp_range > 0.0f;
+    }
+    return false;
+}
+
+} // namespace
+
+Sampler::Sampler(std::shared_ptr<const Model> model, const SamplingParams & params)
+    : model_(std::move(model)), params_(params), n_vocab_(static_cast<size_t>(model_->n_vocab())),
+      penalties_(params, newline_token(*model_)) {
+    if (!params_.grammar.empty()) {
+        grammar_ = std::make_unique<Grammar>(model_, params_.grammar);
+    }
+
+    constexpr float never = -std::numeric_limits<float>::infinity();
+    bias_                 = params_.logit_bias;
+    int32_t             n_suppress = 0;
+    const llama_token * suppress   = llama_vocab_get_suppress_tokens(model_->vocab(), &n_suppress);
+    for (int32_t i = 0; i < n_suppress; ++i) {
+        bias_.emplace_back(suppress[i], never);
+    }
+    if (params_.ignore_eos) {
+        for (llama_token token = 0; token < model_->n_vocab(); ++token) {
+            if (llama_vocab_is_eog(model_->vocab(), token)) {
+                bias_.emplace_back(token, never);
+            }
+        }
+    }
+
+    // With mirostat the truncating samplers make no sense, but penalties do: so it was in 2024, so it is here.
+    std::vector<SamplerType> order;
+    for (const SamplerType type : params_.samplers) {
+        const bool keeps = params_.mirostat == 0 || type == SamplerType::penalties || type == SamplerType::dry;
+        if (keeps && is_active(type, params_)) {
+            order.push_back(type);
+        }
+    }
+    if (!order.empty() && order[0] == SamplerType::penalties) {
+        penalties_on_row_ = true;
+        order.erase(order.begin());
+    }
+    top_k_on_row_ = params_.mirostat == 0 && !order.empty() && order[0] == SamplerType::top_k;
+
+    for (const SamplerType type : order) {
+        // greedy is the best logit after whatever changes logits; what only cuts the tail cannot change it
+        if (!greedy() || type == SamplerType::penalties || type == SamplerType::dry) {
+            add_link(type);
+        }
+    }
+    if (greedy()) {
+        return;
+    }
+    if (params_.mirostat == 0) {
+        pick_.reset(llama_sampler_init_dist(params_.seed));
+        return;
+    }
+    links_.emplace_back(llama_sampler_init_temp(params_.temperature));
+    pick_.reset(params_.mirostat == 1 ? llama_sampler_init_mirostat(model_->n_vocab(), params_.seed, params_.mirostat_tau,
+                                                                    params_.mirostat_eta, mirostat_m)
+                                      : llama_sampler_init_mirostat_v2(params_.seed, params_.mirostat_tau,
+                                                                       params_.mirostat_eta));
+}
+
+void Sampler::add_link(SamplerType type) {
+    const SamplingParams & p        = params_;
+    const auto             min_keep = static_cast<size_t>(std::max(p.min_keep, 0));
+    llama_sampler *        link     = nullptr;
+    switch (type) {
+        case SamplerType::penalties: link = sampler_init_penalties(&penalties_); break;
+        case SamplerType::dry: {
+            std::vector<const char *> breakers;
+            for (const std::string & text : p.dry_sequence_breakers) {
+                breakers.push_back(text.c_str());
+            }
+            link = llama_sampler_init_dry(model_->vocab(), p.dry_multiplier, p.dry_base, p.dry_allowed_length,
+                                          p.dry_penalty_last_n, breakers.data(), breakers.size());
+            break;
+        }
+        case SamplerType::top_n_sigma: link = llama_sampler_init_top_n_sigma(p.top_n_sigma); break;
+        case SamplerType::top_k:       link = llama_sampler_init_top_k(p.top_k); break;
+        case SamplerType::tfs_z:       link = sampler_init_tfs_z(p.tfs_z, min_keep); break;
+        case SamplerType::typical_p:   link = llama_sampler_init_typical(p.typical_p, min_keep); break;
+        case SamplerType::top_p:       link = llama_sampler_init_top_p(p.top_p, min_keep); break;
+        case SamplerType::min_p:       link = llama_sampler_init_min_p(p.min_p, min_keep); break;
+        case SamplerType::xtc:
+            link = llama_sampler_init_xtc(p.xtc_probability, p.xtc_threshold, min_keep, p.seed);
+            break;
+        case SamplerType::temperature:
+            link = llama_sampler_init_temp_ext(p.temperature, p.dynatemp_range, p.dynatemp_exponent);
+            break;
+    }
+    links_.emplace_back(link);
+}
+
+void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
+    for (const llama_token token : prompt) {
+        penalties_.accept(token);
+    }
+    for (const Link & link : links_) {
+        for (const llama_token token : prompt) {
+            llama_sampler_accept(link.get(), token);
+        }
+    }
+}
+
+void Sampler::accept(llama_token token) {
+    penalties_.accept(token);
+    for (const Link & link : links_) {
+        llama_sampler_accept(link.get(), token);
+    }
+    if (pick_) {
+        llama_sampler_accept(pick_.get(), token);
+    }
+    if (grammar_) {
+        grammar_->accept(token);
+    }
+}
+
+void Sampler::edit_row(float * logits) {
+    undo_.clear();
+    for (const auto & [token, bias] : bias_) {
+        undo_.emplace_back(token, logits[token]);
+        logits[token] += bias;
+    }
+    if (penalties_on_row_) {
+        penalties_.apply(logits, undo_);
+    }
+}
+
+void Sampler::restore_row(float * logits) {
+    for (auto edit = undo_.rbegin(); edit != undo_.rend(); ++edit) {
+        logits[edit->first] = edit->second;
+    }
+    undo_.clear();
+}
+
+void Sampler::fill_best(const float * logits) {
+    logits_top_k(logits, n_vocab_, static_cast<size_t>(params_.top_k), candidates_);
+    candidates_sorted_ = true;
+}
+
+void Sampler::fill_all(const float * logits) {
+    candidates_.resize(n_vocab_);
+    candidates_sorted_ = false;
+    for (size_t i = 0; i < n_vocab_; ++i) {
+        candidates_[i] = {static_cast<llama_token>(i), logits[i], 0.0f};
+    }
+}
+
+llama_token_data_array Sampler::candidate_array() {
+    return {candidates_.data(), candidates_.size(), -1, candidates_sorted_};
+}
+
+llama_token Sampler::choose(const float * logits) {
+    if (greedy() && links_.empty()) {
+        const llama_token best = logits_argmax(logits, n_vocab_);
+        if (best < 0) {
+            throw Error(ErrorCode::decode, "the model produced no usable logits (all are NaN or -inf)");
+        }
+        return best;
+    }
+    if (top_k_on_row_ && !greedy()) {
+        fill_best(logits);
+    } else {
+        fill_all(logits);
+    }
+    return choose_among_candidates();
+}
+
+llama_token Sampler::choose_among_candidates() {
+    if (candidates_.empty()) {
+        throw Error(ErrorCode::decode, "the model produced no usable logits (all are NaN or -inf)");
+    }
+    llama_token_data_array list = candidate_array();
+    for (const Link & link : links_) {
+        llama_sampler_apply(link.get(), &list);
+    }
+    if (list.size == 0) {
+        throw Error(ErrorCode::decode, "the samplers left no token to choose from");
+    }
+    if (!pick_) {
+        return std::min_element(list.data, list.data + list.size,
+                                [](const llama_token_data & a, const llama_token_data & b) {
+                                    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+                                })
+            ->id;
+    }
+    llama_sampler_apply(pick_.get(), &list);
+    if (list.selected < 0 || static_cast<size_t>(list.selected) >= list.size) {
+        throw Error(ErrorCode::decode, "the samplers chose no token");
+    }
+    return list.data[list.selected].id;
+}
+
+llama_token Sampler::choose_constrained(const float * logits) {
+    fill_all(logits);
+    llama_token_data_array all = candidate_array();
+    grammar_->apply(&all);
+    const auto forbidden = [](const llama_token_data & candidate) { return !(candidate.logit > -INFINITY); };
+    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(), forbidden), candidates_.end());
+    if (candidates_.empty()) {
+        throw Error(ErrorCode::grammar, "no token of this model can continue the grammar here");
+    }
+    return choose_among_candidates();
+}
+
+llama_token Sampler::sample(float * logits) {
+    struct Restore {
+        Sampler & sampler;
+        float *   row;
+        ~Restore() { sampler.restore_row(row); }
+    } restore{*this, logits};
+
+    edit_row(logits);
+    if (!grammar_) {
+        return choose(logits);
+    }
+    // Checking one token against the grammar costs little, checking the vocabulary costs much, and a model that is
+    // asked for JSON mostly writes JSON: so look at the free choice first.
+    const llama_token free_choice = choose(logits);
+    return grammar_->allows(free_choice) ? free_choice : choose_constrained(logits);
+}
+
+std::vector<llama_token_data> Sampler::distribution(float * logits) {
+    edit_row(logits);
+    if (top_k_on_row_ && !greedy()) {
+        fill_best(logits);
+    } else {
+        fill_all(logits);
+    }
+    llama_token_data_array list = candidate_array();
+    for (const Link & link : links_) {
+        llama_sampler_apply(link.get(), &list);
+    }
+    restore_row(logits);
+
+    std::vector<llama_token_data> result(list.data, list.data + list.size);
+    std::sort(result.begin(), result.end(), [](const llama_token_data & a, const llama_token_data & b) {
+        return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+    });
+    double total = 0.0;
+    for (llama_token_data & candidate : result) {
+        candidate.p = std::exp(candidate.logit - result[0].logit);
+        total += static_cast<double>(candidate.p);
+    }
+    for (llama_token_data & candidate : result) {
+        candidate.p = static_cast<float>(static_cast<double>(candidate.p) / total);
+    }
+    return result;
+}
+
+TokenLogprob token_logprob(const Model & model, const float * logits, llama_token chosen, size_t n_top) {
+    const auto   n_vocab = static_cast<size_t>(model.n_vocab());
+    const double total   = logits_logsumexp(logits, n_vocab);
+    const auto   entry   = [&](llama_token token) {
+        return Logprob{token, static_cast<float>(static_cast<double>(logits[token]) - total), model.piece(token, true)};
+    };
+    TokenLogprob result;
+    result.chosen = entry(chosen);
+    std::vector<llama_token_data> best;
+    logits_top_k(logits, n_vocab, n_top, best);
+    for (const llama_token_data & candidate : best) {
+        result.top.push_back(entry(candidate.id));
+    }
+    return result;
+}
+
+} // namespace pyollama

@@ -1,0 +1,50 @@
+"""A local LLM runtime: llama.cpp in your Python process.
+
+>>> from pyollama import LLM
+>>> with LLM("tiny") as llm:
+...     print(llm.generate("Why is the sky blue?").text)
+
+Importing this package loads no native code; that happens at the first use of a name that needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+try:
+    from . import _build as _build
+except ModuleNotFoundError as error:
+    # CMake writes _build.py at installation, so a source tree has none.
+    from ._uncompiled import message
+
+    raise ImportError(message()) from error
+
+if TYPE_CHECKING:
+    from .engine import LLM as LLM
+    from .errors import Error as Error
+
+# Public name -> the module that has it. Imported at first use, so that "pyollama --version" and a program
+# that only wants one part do not pay for the rest.
+_LAZY = {
+    "Error": ".errors",
+    "LLM": ".engine",
+}
+
+__all__ = ["Error", "LLM", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _LAZY[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(module, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
