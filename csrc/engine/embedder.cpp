@@ -17,7 +17,7 @@ namespace {
 constexpr uint32_t tokens_per_batch = 512;
 constexpr uint32_t inputs_per_batch = 64;
 
-llama_pooling_type pooling_of(const Model & model) {
+enum llama_pooling_type pooling_of(const Model & model) {
     char         text[16] = {};
     char         arch[64] = {};
     llama_model_meta_val_str(model.get(), "general.architecture", arch, sizeof(arch));
