@@ -1,4 +1,5 @@
-# One extension module pyollama.native.<name> for each csrc/bindings/<name>.pyx.
+# One extension module pyollama.native.<name> for each csrc/bindings/pyollama/native/<name>.pyx. The folders are
+# the package's: Cython finds the .pxd of "pyollama.native.model" by its path below an include folder.
 #
 # Cython is run as "python -m cython" by a command of our own: under pip's build isolation the paths of
 # helper programs are new at every run, and a changed command line would run it again for every module.
@@ -27,7 +28,7 @@ set(bindings_dir "${PROJECT_SOURCE_DIR}/csrc/bindings")
 # Another version of Cython writes to another folder, so that nothing of the old one is left in use.
 set(cython_dir "${CMAKE_BINARY_DIR}/cython-${cython_version}")
 file(MAKE_DIRECTORY "${cython_dir}")
-file(GLOB binding_sources CONFIGURE_DEPENDS "${bindings_dir}/*.pyx")
+file(GLOB binding_sources CONFIGURE_DEPENDS "${bindings_dir}/pyollama/native/*.pyx")
 
 set(PYOLLAMA_EXTENSIONS "")
 foreach(source IN LISTS binding_sources)

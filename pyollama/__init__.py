@@ -16,24 +16,24 @@ from ._version import __version__
 
 try:
     from . import _build as _build
-except ModuleNotFoundError as error:
+except ImportError:  # not ModuleNotFoundError: "from . import" says "cannot import name" for a missing module
     # CMake writes _build.py at installation, so a source tree has none.
     from ._uncompiled import message
 
-    raise ImportError(message()) from error
+    raise ImportError(message()) from None
 
 if TYPE_CHECKING:
-    from .engine import LLM as LLM
     from .errors import Error as Error
+    from .llm import LLM as LLM
 
 # Public name -> the module that has it. Imported at first use, so that "pyollama --version" and a program
 # that only wants one part do not pay for the rest.
 _LAZY = {
     "Error": ".errors",
-    "LLM": ".engine",
+    "LLM": ".llm",
 }
 
-__all__ = ["Error", "LLM", "__version__"]
+__all__ = ["LLM", "Error", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

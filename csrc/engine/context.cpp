@@ -49,6 +49,9 @@ int64_t live_contexts() noexcept {
 Context::Context(std::shared_ptr<Model> model, const ContextParams & params, ggml_abort_callback abort,
                  void * abort_data)
     : model_(std::move(model)), threads_(std::make_unique<Threadpool>(params.n_threads, params.poll)) {
+    if (model_->vocab_only()) {
+        throw Error(ErrorCode::unsupported, "the model was loaded with vocab_only: it can tokenize, nothing else");
+    }
     LogCapture           log;
     llama_context_params native = native_params(params);
     native.abort_callback       = abort;

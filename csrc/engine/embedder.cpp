@@ -47,6 +47,17 @@ Embedder::Embedder(std::shared_ptr<Model> model, ContextParams params)
     }
 }
 
+Embedder::~Embedder() = default;
+
+void Embedder::close() {
+    closed_.store(true);
+    std::lock_guard<std::mutex> lock(mutex_);
+}
+
+MemoryUse Embedder::memory_use() const {
+    return context_.memory_use();
+}
+
 void Embedder::embed(const std::vector<std::vector<llama_token>> & inputs, float * out) {
     for (const auto & input : inputs) {
         if (input.empty()) {

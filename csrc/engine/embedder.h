@@ -18,6 +18,9 @@ class PYOLLAMA_API Embedder {
   public:
     // params.n_ctx_seq is the longest input; a model without a pooling of its own gives the state after the last token.
     Embedder(std::shared_ptr<Model> model, ContextParams params);
+    ~Embedder(); // in the library: what it destroys is not exported
+    Embedder(const Embedder &) = delete;
+    Embedder & operator=(const Embedder &) = delete;
 
     // One row of n_embd() floats for each input, not normalized, written to out (inputs.size() * n_embd() floats).
     // Throws Error(invalid_argument) for an empty input or a token outside the vocabulary, Error(context_full) for an
@@ -27,10 +30,10 @@ class PYOLLAMA_API Embedder {
     int32_t  n_embd() const noexcept { return n_embd_; }
     uint32_t n_ctx() const noexcept { return params_.n_ctx_seq; }
 
-    MemoryUse memory_use() const { return context_.memory_use(); }
+    MemoryUse memory_use() const;
 
-    // Running calls end with Error(closed) after their current micro-batch.
-    void close() noexcept { closed_.store(true); }
+    // Running calls end with Error(closed); waits until the current micro-batch is over. Idempotent.
+    void close();
 
   private:
     void compute(const std::vector<std::vector<llama_token>> & inputs, const std::vector<size_t> & chosen, float * out);

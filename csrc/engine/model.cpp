@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <climits>
+#include <cstring>
 
 namespace pyollama {
 
@@ -47,6 +48,22 @@ uint64_t hash_bytes(uint64_t hash, const void * data, size_t size) {
     return hash;
 }
 
+std::vector<llama_model_kv_override> native_overrides(const ModelParams & params) {
+    std::vector<llama_model_kv_override> list;
+    for (const auto & [key, value] : params.overrides) {
+        llama_model_kv_override item = {};
+        if (key.size() >= sizeof(item.key)) {
+            throw Error(ErrorCode::invalid_argument, "the metadata key " + key + " is too long to be overridden");
+        }
+        std::memcpy(item.key, key.c_str(), key.size() + 1);
+        item.tag     = LLAMA_KV_OVERRIDE_TYPE_INT;
+        item.val_i64 = value;
+        list.push_back(item);
+    }
+    list.push_back({}); // an empty key ends the list
+    return list;
+}
+
 std::string reason(const LogCapture & log) {
     const std::string summary = log.summary();
     return summary.empty() ? std::string("llama.cpp gave no reason") : summary;
@@ -73,6 +90,9 @@ std::shared_ptr<Model> Model::load(const ModelParams & params, ProgressCallback 
         native.main_gpu   = params.main_gpu;
         native.split_mode = LLAMA_SPLIT_MODE_NONE;
     }
+
+    const std::vector<llama_model_kv_override> overrides = native_overrides(params);
+    native.kv_overrides                                  = overrides.data();
 
     // make_shared cannot reach the private constructor
     std::shared_ptr<Model> model(new Model());

@@ -23,7 +23,10 @@ struct AdapterSpec {
 struct ModelParams {
     std::string              path;
     std::vector<AdapterSpec> adapters;
-    int32_t                  n_gpu_layers  = -1; // -1: all that fit llama.cpp's own choice
+
+    std::vector<std::pair<std::string, int64_t>> overrides; // metadata that replaces or completes the file's
+
+    int32_t                  n_gpu_layers  = -1; // -1: all that fit, by llama.cpp's own choice
     int32_t                  main_gpu      = -1; // -1: split over all GPUs; else the whole model on this one
     int32_t                  use_mmap      = -1; // -1: llama.cpp chooses
     bool                     use_mlock     = false;

@@ -22,263 +22,35 @@ Example::
 from __future__ import annotations
 
 import logging
-import math
-import numbers
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pyollama.errors import InvalidRequest, OptionError
+from pyollama.engine.option_spec import (
+    INT32_MAX,
+    LogitBias,
+    OptionSpec,
+    boolean,
+    integer,
+    number,
+    shown,
+    string,
+    strings,
+)
+from pyollama.errors import InvalidRequest
 
 __all__ = ["OPTIONS", "LoadOptions", "OptionSpec", "Options", "ResolvedOptions", "SamplingOptions"]
 
 log = logging.getLogger("pyollama")
 
-LogitBias: TypeAlias = tuple[tuple[int | str, float], ...]
-Kind: TypeAlias = Literal["integer", "float32", "boolean", "string", "array", "logit_bias", "switch"]
-
-INT32_MAX = 2**31 - 1
-# The engine computes in float32: dividing by less than this leaves infinities and then NaN.
-TINY = 1e-30
 # In the default order.
 SAMPLERS = (
     *("penalties", "dry", "top_n_sigma", "top_k", "tfs_z"),
     *("typical_p", "top_p", "min_p", "xtc", "temperature"),
 )
 KV_CACHE_TYPES = ("f16", "f32", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
-# Names that other programs use for the same thing.
-SYNONYMS = {"typ_p": "typical_p", "typ": "typical_p", "tfs": "tfs_z", "temp": "temperature"}
-
-
-class OptionSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What one option accepts. Documents, tests and PARAMETER of a Modelfile use it.
-
-    ``low`` and ``high`` bound a number, the length of a string in characters, or each number of
-    ``logit_bias``; both are inside the range. ``max_items`` and ``max_chars`` bound a list. ``at_least``:
-    an accepted smaller number means the same as this one and becomes it. ``modulus``: a number from 0 up is
-    taken modulo this. ``choices``: the only texts allowed.
-    """
-
-    name: str = ""
-    group: Literal["load", "sampling"] = "load"
-    kind: Kind
-    default: Any = None
-    low: float = -math.inf
-    high: float = math.inf
-    at_least: float = -math.inf
-    modulus: int = 0
-    choices: tuple[str, ...] = ()
-    max_items: int = 0
-    max_chars: int = 0
-    doc: str = ""
-
-    @property
-    def type_text(self) -> str:
-        """Name of the type in messages, such as ``integer``."""
-        if self.kind == "switch":
-            return f"boolean or {_one_of(self.choices)}"
-        return "object" if self.kind == "logit_bias" else self.kind
-
-    @property
-    def range_text(self) -> str:
-        """The range in words, such as ``between 0 and 1``; empty where there is none."""
-        low, high = _number(self.low), _number(self.high)
-        if self.kind == "array":
-            each = _one_of(self.choices) if self.choices else f"1 to {self.max_chars} characters"
-            return f"at most {self.max_items} strings, each {each}"
-        if self.kind == "string":
-            return _one_of(self.choices) if self.choices else f"at most {high} characters"
-        if self.kind == "logit_bias":
-            return f"at most {self.max_items} tokens, each between {low} and {high} or false"
-        if self.kind in ("boolean", "switch"):
-            return ""
-        return "a finite number" if math.isinf(self.low) else f"between {low} and {high}"
-
-    def check(self, value: Any) -> Any:
-        """Return ``value`` in the form that the engine uses.
-
-        Raises:
-            OptionError: The type is wrong or the value is out of range.
-        """
-        return _CHECKS[self.kind](self, value)
-
-    def refuse(self, value: object, why: str) -> OptionError:
-        """The error that says ``why`` the value cannot be taken."""
-        return OptionError(f'option "{self.name}" {why}', option=self.name, value=value)
-
-
-def _one_of(texts: tuple[str, ...]) -> str:
-    quoted = [f'"{text}"' for text in texts]
-    return quoted[0] if len(quoted) == 1 else "one of " + ", ".join(quoted)
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:g}"
-
-
-def _shown(value: object) -> str:
-    """The value for a message: one line, short, made in bounded time whatever it is."""
-    if isinstance(value, int) and value.bit_length() > 256:  # the time to print it grows with its square
-        return f"an integer of {value.bit_length()} bits"
-    if isinstance(value, str):
-        return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."
-    if isinstance(value, (int, float)) or value is None:
-        return repr(value)
-    return f"a value of type {type(value).__name__}"
-
-
-def _check_number(spec: OptionSpec, value: Any) -> Any:
-    """An int, or a float; also numpy's. A bool is neither."""
-    whole = spec.kind == "integer"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise spec.refuse(value, f"must be of type {spec.type_text}")
-    number: int | float
-    try:
-        number = int(value) if isinstance(value, numbers.Integral) else float(value)
-        if whole:
-            number = int(number)  # toward zero
-        elif abs(number := float(number)) < TINY:
-            number = 0.0
-        elif not math.isfinite(number):
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise spec.refuse(value, f"must be {spec.range_text}, got {_shown(value)}") from None
-    if not spec.low <= number <= spec.high:
-        raise spec.refuse(value, f"must be {spec.range_text}, got {_shown(value)}")
-    if spec.modulus and number >= 0:
-        # One below the largest: as an unsigned 32-bit number the largest means "random" to llama.cpp.
-        return min(int(number) % spec.modulus, spec.modulus - 2)
-    return type(number)(spec.at_least) if number < spec.at_least else number
-
-
-def _check_boolean(spec: OptionSpec, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise spec.refuse(value, f"must be of type {spec.type_text}")
-    return value
-
-
-def _check_switch(spec: OptionSpec, value: Any) -> bool | str:
-    if isinstance(value, bool) or (isinstance(value, str) and value in spec.choices):
-        return value
-    raise spec.refuse(value, f"must be of type {spec.type_text}")
-
-
-def _check_text(spec: OptionSpec, value: Any, what: str) -> str:
-    """Text that survives the way into native code: valid Unicode, no NUL."""
-    text = str(value)
-    if "\0" in text or not (text.isascii() or _is_unicode(text)):
-        raise spec.refuse(value, f"must be {what} without NUL characters and unpaired surrogates")
-    return text
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _check_string(spec: OptionSpec, value: Any) -> str:
-    if not isinstance(value, str):
-        raise spec.refuse(value, f"must be of type {spec.type_text}")
-    if len(value) > spec.high:
-        raise spec.refuse(value, f"must be {spec.range_text}, got {len(value)}")
-    if spec.choices:
-        if value.lower() not in spec.choices:
-            raise spec.refuse(value, f"must be {spec.range_text}, got {_shown(value)}")
-        return value.lower()
-    return _check_text(spec, value, "text")
-
-
-def _check_array(spec: OptionSpec, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise spec.refuse(value, f"must be of type {spec.type_text}")
-    if not all(isinstance(item, str) for item in value):
-        raise spec.refuse(value, "must be of an array of strings")
-    if len(value) > spec.max_items:
-        raise spec.refuse(value, f"must be {spec.range_text}, got {len(value)} strings")
-    if spec.choices:
-        value = tuple(SYNONYMS.get(item, item) for item in value)
-        for index, item in enumerate(value):
-            if item not in spec.choices:
-                raise spec.refuse(value, f"must be {spec.range_text}, got {_shown(item)}")
-            if item in value[:index]:
-                raise spec.refuse(value, f"must not name {_shown(item)} twice")
-        return tuple(value)
-    for item in value:
-        if not 1 <= len(item) <= spec.max_chars:
-            raise spec.refuse(value, f"must be {spec.range_text}, got a string of {len(item)}")
-    return tuple(_check_text(spec, item, "strings") for item in value)
-
-
-def _check_logit_bias(spec: OptionSpec, value: Any) -> LogitBias:
-    """``{"15043": 1.5, "Hello": false}`` or ``[[15043, 1.5], ["Hello", false]]``; false means never.
-
-    In the first form a key that is a decimal number is a token id; in the second a string is always text.
-    """
-    if isinstance(value, Mapping):
-        pairs = [(int(key) if _is_token_id(key) else key, bias) for key, bias in value.items()]
-    elif isinstance(value, (list, tuple)):
-        if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
-            raise spec.refuse(value, "must be an object, or an array of [token, bias] pairs")
-        pairs = [(token, bias) for token, bias in value]
-    else:
-        raise spec.refuse(value, f"must be of type {spec.type_text}")
-    if len(pairs) > spec.max_items:
-        raise spec.refuse(value, f"must be {spec.range_text}, got {len(pairs)} tokens")
-    checked: dict[int | str, float] = {}
-    for token, bias in pairs:
-        if isinstance(token, numbers.Integral) and not isinstance(token, bool):
-            token = int(token)
-            if not 0 <= token <= INT32_MAX:
-                raise spec.refuse(value, f"must name tokens between 0 and {INT32_MAX}, got {_shown(token)}")
-        elif isinstance(token, str) and 1 <= len(token) <= spec.max_chars:
-            token = _check_text(spec, token, "text")
-        else:
-            raise spec.refuse(value, f"must name tokens by number or by text, got {_shown(token)}")
-        if bias is False or (isinstance(bias, float) and bias == -math.inf):
-            checked[token] = -math.inf
-        else:
-            checked[token] = _check_number(spec, bias)
-    return tuple(checked.items())
-
-
-def _is_token_id(key: Any) -> bool:
-    return isinstance(key, str) and 0 < len(key) <= 10 and key.isascii() and key.isdecimal()
-
-
-_CHECKS: dict[Kind, Callable[[OptionSpec, Any], Any]] = {
-    "integer": _check_number,
-    "float32": _check_number,
-    "boolean": _check_boolean,
-    "string": _check_string,
-    "array": _check_array,
-    "logit_bias": _check_logit_bias,
-    "switch": _check_switch,
-}
-
-
-def _int(low: int, high: int, doc: str, at_least: float = -math.inf) -> OptionSpec:
-    return OptionSpec(kind="integer", low=low, high=high, at_least=at_least, doc=doc)
-
-
-def _float(low: float, high: float, doc: str) -> OptionSpec:
-    return OptionSpec(kind="float32", low=low, high=high, doc=doc)
-
-
-def _bool(doc: str) -> OptionSpec:
-    return OptionSpec(kind="boolean", doc=doc)
-
-
-def _strings(max_items: int, max_chars: int, doc: str, choices: tuple[str, ...] = ()) -> OptionSpec:
-    return OptionSpec(kind="array", max_items=max_items, max_chars=max_chars, doc=doc, choices=choices)
-
-
-def _text(max_chars: int, doc: str, choices: tuple[str, ...] = ()) -> OptionSpec:
-    return OptionSpec(kind="string", high=max_chars, doc=doc, choices=choices)
 
 
 class _Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,35 +76,36 @@ class LoadOptions(_Checked, frozen=True, kw_only=True):
 
     num_ctx: Annotated[
         int | None,
-        _int(1, 2**22, "Context of one request in tokens; None: by settings and memory.", at_least=4),
+        integer(1, 2**22, "Context of one request in tokens; None: by settings and memory.", at_least=4),
     ] = None
-    num_batch: Annotated[int, _int(1, 65_536, "Most prompt tokens of one request in one step.")] = 512
-    num_gqa: Annotated[int, _int(0, 512, "Query heads per key-value head, for files that lack it.")] = 1
-    num_gpu: Annotated[int, _int(-1, 10_000, "Layers on the GPU; -1: as many as fit, 0: none.")] = -1
-    main_gpu: Annotated[int | None, _int(0, 127, "GPU that holds what is not split.")] = None
-    num_thread: Annotated[int, _int(0, 1_024, "Threads that compute; 0: one per physical core.")] = 0
-    num_parallel: Annotated[int, _int(0, 256, "Requests that run at the same time; 0: by memory.")] = 0
-    numa: Annotated[bool, _bool("Spread the work over NUMA nodes.")] = False
-    low_vram: Annotated[bool, _bool("Keep the cache in main memory, not on the GPU.")] = False
-    f16_kv: Annotated[bool, _bool("Cache in 16-bit floats; false: in 32-bit ones.")] = True
-    kv_cache_type: Annotated[str, _text(16, "Type of the cache; wins over f16_kv.", KV_CACHE_TYPES)] = "f16"
+    num_batch: Annotated[int, integer(1, 65_536, "Most prompt tokens of one request in one step.")] = 512
+    num_gqa: Annotated[int, integer(0, 512, "Query heads per key-value head, for files that lack it.")] = 1
+    num_gpu: Annotated[int, integer(-1, 10_000, "Layers on the GPU; -1: as many as fit, 0: none.")] = -1
+    main_gpu: Annotated[int | None, integer(0, 127, "GPU that holds what is not split.")] = None
+    num_thread: Annotated[int, integer(0, 1_024, "Threads that compute; 0: one per physical core.")] = 0
+    num_parallel: Annotated[int, integer(0, 256, "Requests that run at the same time; 0: by memory.")] = 0
+    numa: Annotated[bool, boolean("Spread the work over NUMA nodes.")] = False
+    low_vram: Annotated[bool, boolean("Keep the cache in main memory, not on the GPU.")] = False
+    f16_kv: Annotated[bool, boolean("Cache in 16-bit floats; false: in 32-bit ones.")] = True
+    kv_cache_type: Annotated[str, string(16, "Type of the cache; wins over f16_kv.", KV_CACHE_TYPES)] = "f16"
     flash_attention: Annotated[
         bool | Literal["auto"],
         OptionSpec(kind="switch", choices=("auto",), doc='Flash attention; "auto": where it is faster.'),
     ] = "auto"
-    use_mmap: Annotated[bool | None, _bool("Map the file instead of reading it; None: automatic.")] = None
-    use_mlock: Annotated[bool, _bool("Keep the weights in memory, never swapped out.")] = False
-    vocab_only: Annotated[bool, _bool("Load the vocabulary only: tokenize and detokenize.")] = False
-    embedding_only: Annotated[bool, _bool("Load for embeddings only.")] = False
-    rope_frequency_base: Annotated[float, _float(0, 1e12, "RoPE base frequency; 0: the model's.")] = 0.0
-    rope_frequency_scale: Annotated[float, _float(0, 100, "RoPE frequency scale; 0: the model's.")] = 0.0
+    use_mmap: Annotated[bool | None, boolean("Map the file instead of reading it; None: automatic.")] = None
+    use_mlock: Annotated[bool, boolean("Keep the weights in memory, never swapped out.")] = False
+    vocab_only: Annotated[bool, boolean("Load the vocabulary only: tokenize and detokenize.")] = False
+    embedding_only: Annotated[bool, boolean("Load for embeddings only.")] = False
+    rope_frequency_base: Annotated[float, number(0, 1e12, "RoPE base frequency; 0: the model's.")] = 0.0
+    rope_frequency_scale: Annotated[float, number(0, 100, "RoPE frequency scale; 0: the model's.")] = 0.0
 
 
 class SamplingOptions(_Checked, frozen=True, kw_only=True):
     """The options that decide how one request runs."""
 
     num_keep: Annotated[
-        int, _int(-(2**31), 2**22, "Prompt tokens kept when the context shifts; negative: all.", at_least=-1)
+        int,
+        integer(-(2**31), 2**22, "Prompt tokens kept when the context shifts; negative: all.", at_least=-1),
     ] = 4
     seed: Annotated[
         int,
@@ -341,42 +114,47 @@ class SamplingOptions(_Checked, frozen=True, kw_only=True):
         ),
     ] = -1
     num_predict: Annotated[
-        int, _int(-2, INT32_MAX, "Most tokens to generate; -1: no such limit, -2: until the context is full.")
+        int,
+        integer(-2, INT32_MAX, "Most tokens to generate; -1: no such limit, -2: until the context is full."),
     ] = -1
-    top_k: Annotated[int, _int(-1, INT32_MAX, "Keep the k most likely tokens; 0 or -1: off.", at_least=0)] = (
-        40
-    )
-    top_p: Annotated[float, _float(0, 1, "Keep the most likely tokens that sum to p; 1: off.")] = 0.9
-    min_p: Annotated[float, _float(0, 1, "Drop tokens below p times the most likely one; 0: off.")] = 0.0
-    tfs_z: Annotated[float, _float(0, 1_000, "Tail free sampling; 1 and above: off.")] = 1.0
-    typical_p: Annotated[float, _float(0, 1, "Locally typical sampling; 1: off.")] = 1.0
+    top_k: Annotated[
+        int, integer(-1, INT32_MAX, "Keep the k most likely tokens; 0 or -1: off.", at_least=0)
+    ] = 40
+    top_p: Annotated[float, number(0, 1, "Keep the most likely tokens that sum to p; 1: off.")] = 0.9
+    min_p: Annotated[float, number(0, 1, "Drop tokens below p times the most likely one; 0: off.")] = 0.0
+    tfs_z: Annotated[float, number(0, 1_000, "Tail free sampling; 1 and above: off.")] = 1.0
+    typical_p: Annotated[float, number(0, 1, "Locally typical sampling; 1: off.")] = 1.0
     top_n_sigma: Annotated[
-        float, _float(-1, 1_000, "Logits within n deviations of the best; -1: off.")
+        float, number(-1, 1_000, "Logits within n deviations of the best; -1: off.")
     ] = -1.0
-    xtc_probability: Annotated[float, _float(0, 1, "Chance to drop the most likely tokens; 0: off.")] = 0.0
-    xtc_threshold: Annotated[float, _float(0, 1, "How likely a dropped token must be; above 0.5: off.")] = 0.1
-    temperature: Annotated[float, _float(0, 100, "Above 0: more varied; 0: always the most likely.")] = 0.8
-    dynatemp_range: Annotated[float, _float(0, 100, "Temperature follows entropy by this; 0: off.")] = 0.0
-    dynatemp_exponent: Annotated[float, _float(0, 100, "How temperature follows entropy.")] = 1.0
-    repeat_last_n: Annotated[int, _int(-1, 2**20, "Tokens that penalties look at; 0: off, -1: num_ctx.")] = 64
-    repeat_penalty: Annotated[float, _float(0.001, 1_000, "Divides logits of seen tokens; 1: off.")] = 1.0
-    presence_penalty: Annotated[float, _float(-100, 100, "Taken once from a seen token's logit.")] = 0.0
-    frequency_penalty: Annotated[float, _float(-100, 100, "Taken from the logit each time it was seen.")] = (
+    xtc_probability: Annotated[float, number(0, 1, "Chance to drop the most likely tokens; 0: off.")] = 0.0
+    xtc_threshold: Annotated[float, number(0, 1, "How likely a dropped token must be; above 0.5: off.")] = 0.1
+    temperature: Annotated[float, number(0, 100, "Above 0: more varied; 0: always the most likely.")] = 0.8
+    dynatemp_range: Annotated[float, number(0, 100, "Temperature follows entropy by this; 0: off.")] = 0.0
+    dynatemp_exponent: Annotated[float, number(0, 100, "How temperature follows entropy.")] = 1.0
+    repeat_last_n: Annotated[
+        int, integer(-1, 2**20, "Tokens that penalties look at; 0: off, -1: num_ctx.")
+    ] = 64
+    repeat_penalty: Annotated[float, number(0.001, 1_000, "Divides logits of seen tokens; 1: off.")] = 1.0
+    presence_penalty: Annotated[float, number(-100, 100, "Taken once from a seen token's logit.")] = 0.0
+    frequency_penalty: Annotated[float, number(-100, 100, "Taken from the logit each time it was seen.")] = (
         0.0
     )
-    penalize_newline: Annotated[bool, _bool("Penalties apply to the newline token too.")] = True
-    dry_multiplier: Annotated[float, _float(0, 100, "DRY repetition penalty; 0: off.")] = 0.0
-    dry_base: Annotated[float, _float(0, 100, "DRY: growth per repeated token; below 1: off.")] = 1.75
-    dry_allowed_length: Annotated[int, _int(0, 2**20, "DRY: repeats up to this length are free.")] = 2
-    dry_penalty_last_n: Annotated[int, _int(-1, 2**20, "DRY: tokens it looks at; 0: off, -1: num_ctx.")] = 64
+    penalize_newline: Annotated[bool, boolean("Penalties apply to the newline token too.")] = True
+    dry_multiplier: Annotated[float, number(0, 100, "DRY repetition penalty; 0: off.")] = 0.0
+    dry_base: Annotated[float, number(0, 100, "DRY: growth per repeated token; below 1: off.")] = 1.75
+    dry_allowed_length: Annotated[int, integer(0, 2**20, "DRY: repeats up to this length are free.")] = 2
+    dry_penalty_last_n: Annotated[
+        int, integer(-1, 2**20, "DRY: tokens it looks at; 0: off, -1: num_ctx.")
+    ] = 64
     dry_sequence_breakers: Annotated[
-        tuple[str, ...], _strings(32, 40, "DRY: texts that end a repeated sequence.")
+        tuple[str, ...], strings(32, 40, "DRY: texts that end a repeated sequence.")
     ] = ("\n", ":", '"', "*")
-    mirostat: Annotated[int, _int(0, 2, "Mirostat version, in place of the samplers; 0: off.")] = 0
-    mirostat_tau: Annotated[float, _float(0, 1_000, "Mirostat: target surprise.")] = 5.0
-    mirostat_eta: Annotated[float, _float(0, 100, "Mirostat: learning rate.")] = 0.1
-    samplers: Annotated[tuple[str, ...], _strings(10, 16, "Samplers in their order.", SAMPLERS)] = SAMPLERS
-    min_keep: Annotated[int, _int(0, 2**20, "Tokens that each sampler must leave.")] = 0
+    mirostat: Annotated[int, integer(0, 2, "Mirostat version, in place of the samplers; 0: off.")] = 0
+    mirostat_tau: Annotated[float, number(0, 1_000, "Mirostat: target surprise.")] = 5.0
+    mirostat_eta: Annotated[float, number(0, 100, "Mirostat: learning rate.")] = 0.1
+    samplers: Annotated[tuple[str, ...], strings(10, 16, "Samplers in their order.", SAMPLERS)] = SAMPLERS
+    min_keep: Annotated[int, integer(0, 2**20, "Tokens that each sampler must leave.")] = 0
     logit_bias: Annotated[
         LogitBias,
         OptionSpec(
@@ -388,13 +166,13 @@ class SamplingOptions(_Checked, frozen=True, kw_only=True):
             doc="Added to the logits of tokens, named by number or by text; false: never.",
         ),
     ] = ()
-    grammar: Annotated[str, _text(262_144, "GBNF grammar that the output follows; empty: none.")] = ""
-    ignore_eos: Annotated[bool, _bool("Do not stop at the end-of-sequence token.")] = False
-    stop: Annotated[tuple[str, ...], _strings(64, 1_000, "Texts that end the output and are cut off.")] = ()
+    grammar: Annotated[str, string(262_144, "GBNF grammar that the output follows; empty: none.")] = ""
+    ignore_eos: Annotated[bool, boolean("Do not stop at the end-of-sequence token.")] = False
+    stop: Annotated[tuple[str, ...], strings(64, 1_000, "Texts that end the output and are cut off.")] = ()
     draft_num_predict: Annotated[
-        int | None, _int(0, 256, "Speculative tokens per step; None: 4 with a draft model, else 0.")
+        int | None, integer(0, 256, "Speculative tokens per step; None: 4 with a draft model, else 0.")
     ] = None
-    strict: Annotated[bool, _bool("Refuse a schema with something that cannot be enforced.")] = False
+    strict: Annotated[bool, boolean("Refuse a schema with something that cannot be enforced.")] = False
 
 
 def _table() -> dict[str, OptionSpec]:
@@ -511,7 +289,7 @@ class Options(_Checked, frozen=True, kw_only=True, omit_defaults=True):
         if given is None:
             return NO_OPTIONS
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise InvalidRequest(f"options must be an object of names and values, got {_shown(given)}")
+            raise InvalidRequest(f"options must be an object of names and values, got {shown(given)}")
         known = {name: value for name, value in given.items() if value is not None and name in OPTIONS}
         # Bounded, because a log line and an attribute should not grow with what a client sends.
         unknown = tuple(name[:80] for name in given if name not in OPTIONS)[:32]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pyollama.convert.gguf_types import GGUFArray
+from pyollama.gguf.types import GGUFArray
 
 if TYPE_CHECKING:
-    from pyollama.convert.gguf_header import GGUFHeader
+    from pyollama.gguf.header import GGUFHeader
 
 __all__ = ["POOLING_TYPES", "check"]
 

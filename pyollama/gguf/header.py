@@ -13,11 +13,11 @@ from typing import Any, Literal, TypeAlias, overload
 
 import msgspec
 
-from pyollama.convert import gguf_checks
-from pyollama.convert.gguf_parse import MAX_HEADER, parse
-from pyollama.convert.gguf_reader import Reader
-from pyollama.convert.gguf_types import FILE_TYPES, SCALARS, GGUFArray, SplitInfo, TensorInfo, Value
 from pyollama.errors import InvalidModelFile
+from pyollama.gguf import checks
+from pyollama.gguf.parse import MAX_HEADER, parse
+from pyollama.gguf.reader import Reader
+from pyollama.gguf.types import FILE_TYPES, SCALARS, GGUFArray, SplitInfo, TensorInfo, Value
 
 __all__ = ["GGUFArray", "GGUFHeader", "SplitInfo", "TensorInfo"]
 
@@ -78,7 +78,7 @@ class GGUFHeader(msgspec.Struct, frozen=True, kw_only=True):
                 path=reader.path, size=reader.size, identity=reader.identity, **msgspec.structs.asdict(parsed)
             )
         header._check_kind(kind, split)
-        gguf_checks.check(header)
+        checks.check(header)
         return header
 
     def _check_kind(self, kind: Kind | None, split: bool) -> None:
@@ -227,7 +227,7 @@ class GGUFHeader(msgspec.Struct, frozen=True, kw_only=True):
     def pooling_type(self) -> str | None:
         """How an embedding model makes one vector of many, such as ``mean``; None where it is not one."""
         value = self.get("pooling_type")
-        return gguf_checks.POOLING_TYPES[value] if isinstance(value, int) else None
+        return checks.POOLING_TYPES[value] if isinstance(value, int) else None
 
     @property
     def split(self) -> SplitInfo | None:

@@ -6,8 +6,8 @@ import struct
 
 import msgspec
 
-from pyollama.convert.gguf_reader import Reader
-from pyollama.convert.gguf_types import (
+from pyollama.gguf.reader import Reader
+from pyollama.gguf.types import (
     ARRAY,
     SCALARS,
     STRING,

@@ -4,7 +4,7 @@ JSON goes in and comes out as text (str or bytes in, bytes out). Nothing here ne
 while native code works, and every object may be used by several threads at once.
 """
 
-from chat cimport (
+from pyollama.native.chat cimport (
     CppChatTemplate,
     CppMessageParser,
     SchemaGrammar,

@@ -7,27 +7,13 @@ from libcpp.vector cimport vector
 
 cdef extern from *:
     """
+    #include "bindings/python_error.h"
     #include "chat/error.h"
 
     #include <new>
 
-    // Sets the exception of pyollama.errors with this name. Imported when it is needed: the package may import this
-    // extension while it is being imported itself.
-    static void pyollama_set_error(const char * name, const char * message) {
-        PyObject * errors = PyImport_ImportModule("pyollama.errors");
-        PyObject * type   = errors != nullptr ? PyObject_GetAttrString(errors, name) : nullptr;
-        PyObject * text   = type != nullptr ? PyUnicode_DecodeUTF8(message, (Py_ssize_t) strlen(message), "replace")
-                                            : nullptr;
-        if (text != nullptr) {
-            PyErr_SetObject(type, text);
-        }
-        Py_XDECREF(text);
-        Py_XDECREF(type);
-        Py_XDECREF(errors);
-    }
-
     // Translates the C++ exception that is being handled; called with the GIL.
-    static void pyollama_raise_chat_error() {
+    inline void pyollama_raise_chat_error() {
         try {
             throw;
         } catch (const pyollama::chat::Error & e) {
@@ -40,13 +26,13 @@ cdef extern from *:
                 case ErrorKind::json:   name = "InvalidRequest"; break;
                 case ErrorKind::parse:  name = "EngineError"; break;
             }
-            pyollama_set_error(name, e.what());
+            pyollama::set_python_error(name, e.what());
         } catch (const std::bad_alloc &) {
             PyErr_NoMemory();
         } catch (const std::exception & e) {
-            PyErr_SetString(PyExc_RuntimeError, e.what());
+            pyollama::set_python_error("EngineError", e.what());
         } catch (...) {
-            PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception");
+            pyollama::set_python_error("EngineError", "unknown C++ exception");
         }
     }
     """

@@ -1,0 +1,53 @@
+"""The command line: ``pyollama``, or ``python -m pyollama``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from pyollama.cli.run import run
+from pyollama.cli.version import version_text
+
+__all__ = ["main"]
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--version", is_flag=True, help="Show version information.")
+@click.option("--verbose", is_flag=True, help="With --version: backends and processor features too.")
+@click.pass_context
+def cli(context: click.Context, version: bool, verbose: bool) -> None:
+    """Large language model runner."""
+    if version:
+        click.echo(version_text(verbose=verbose))
+        context.exit(0)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+cli.add_command(run)
+
+
+def main() -> None:
+    """Run the command line and exit: 0, or 1 with ``Error: ...`` on the error output."""
+    from pyollama.errors import Error
+
+    try:
+        code = cli.main(prog_name="pyollama", standalone_mode=False)
+    except click.Abort:
+        code = 1
+    except click.ClickException as error:
+        code = _complain(error.format_message())
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (Error, OSError) as error:
+        code = _complain(str(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> int:
+    click.echo(f"Error: {message}", err=True)
+    return 1

@@ -1,0 +1,85 @@
+"""Events of many requests, handed to whoever waits for each."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any, Protocol
+
+__all__ = ["Dispatcher"]
+
+
+class Receiver(Protocol):
+    """Whoever waits for the events of one request."""
+
+    def post(self, event: Any) -> None: ...
+
+
+class Dispatcher:
+    """One thread that collects the events of many requests from one channel.
+
+    It serves event loops, which cannot block in a channel of their own.
+
+    Example::
+
+        dispatcher = Dispatcher()
+        request_id = engine.submit(..., dispatcher.channel)
+        dispatcher.register(request_id, receiver)
+    """
+
+    def __init__(self) -> None:
+        from pyollama.native import engine as native_engine
+
+        self.channel: Any = native_engine.Channel()
+        self._lock = threading.Lock()
+        # Weak, so that a receiver that everybody else has dropped goes away, and cancels its request by that.
+        # None: nobody waits.
+        self._receivers: dict[int, weakref.ref[Receiver] | None] = {}
+        # Events can arrive before their request is registered, as its id is known only after it was submitted.
+        self._early: dict[int, list[Any]] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="pyollama-dispatcher", daemon=True)
+        self._thread.start()
+
+    def register(self, request_id: int, receiver: Receiver) -> None:
+        """Post the events of a request to ``receiver``, on the dispatcher's thread; also those already here."""
+        self._register(request_id, weakref.ref(receiver))
+
+    def ignore(self, request_id: int) -> None:
+        """Drop the events of a request."""
+        self._register(request_id, None)
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        self._closed = True
+        self.channel.interrupt()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _register(self, request_id: int, receiver: weakref.ref[Receiver] | None) -> None:
+        with self._lock:
+            self._receivers[request_id] = receiver
+            for event in self._early.pop(request_id, ()):
+                self._deliver(event)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._collect(3600.0)
+        self._collect(0.0)  # what the engine posted while it was closed
+
+    def _collect(self, timeout: float) -> None:
+        events = self.channel.collect(timeout)
+        with self._lock:
+            for event in events:
+                self._deliver(event)
+
+    def _deliver(self, event: Any) -> None:
+        if event.request_id not in self._receivers:
+            self._early.setdefault(event.request_id, []).append(event)
+            return
+        reference = self._receivers[event.request_id]
+        if event.finish is not None:
+            del self._receivers[event.request_id]
+        receiver = reference() if reference is not None else None
+        if receiver is not None:
+            receiver.post(event)

@@ -1,0 +1,73 @@
+"""Embeddings of token sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyollama.engine import backend, sizing
+from pyollama.engine.model import Model
+from pyollama.errors import Unsupported
+
+__all__ = ["Embedder"]
+
+
+class Embedder:
+    """Makes vectors of token sequences, in a context of its own. All methods may be called from any thread.
+
+    The model's own pooling is used; a model without one gives its state after the last token.
+
+    Args:
+        model: The model; the embedder keeps it alive.
+
+    Raises:
+        Unsupported: The model cannot make embeddings.
+        ModelLoadError: The context could not be created.
+
+    Example::
+
+        vectors = Embedder(model).embed([model.tokenize("one"), model.tokenize("two")])   # shape (2, n_embd)
+    """
+
+    def __init__(self, model: Model) -> None:
+        if model.options.vocab_only:
+            raise Unsupported(
+                f"{model.header.path} was loaded with vocab_only: it can tokenize, nothing else"
+            )
+        from pyollama.native import engine as native_engine
+
+        self.model = model
+        self.n_ctx = sizing.context_length(model.header, model.options)
+        self._native: Any = native_engine.Embedder(
+            model.native,
+            model.options,
+            n_ctx=self.n_ctx,
+            n_threads=sizing.thread_count(model.options.num_thread),
+        )
+        self.n_embd: int = self._native.n_embd
+        backend.close_at_exit(self)
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """One vector for each input, not normalized.
+
+        Args:
+            inputs: Token ids, each input from 1 to ``n_ctx`` of them.
+
+        Returns:
+            float32 of shape (len(inputs), n_embd).
+
+        Raises:
+            InvalidRequest: An input is empty or has a token that is not in the vocabulary.
+            ContextLengthExceeded: An input is longer than ``n_ctx``.
+            Closed: The embedder was closed.
+        """
+        out = np.empty((len(inputs), self.n_embd), dtype=np.float32)
+        self._native.embed(inputs, out)
+        return out
+
+    def close(self) -> None:
+        """End running calls after their current step and free the context. Idempotent."""
+        self._native.close()

@@ -1,0 +1,132 @@
+"""A request that runs: its events, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pyollama import errors
+
+__all__ = ["AsyncGeneration", "Generation"]
+
+# How long to wait in native code before Python may act on a signal such as Ctrl-C, in seconds.
+PATIENCE = 0.2
+
+
+def _checked(event: Any) -> Any:
+    """The event, unless it says that the request failed."""
+    if event.finish == "error":
+        kind: type[errors.Error] = getattr(errors, event.error_type)
+        raise kind(event.error)
+    if event.finish == "cancelled":
+        raise errors.Cancelled("the generation was cancelled")
+    return event
+
+
+class Generation:
+    """Iterates over what happens to a request. One thread iterates; any thread may cancel.
+
+    An event has ``text`` (str), ``tokens`` (list of int), ``logprobs`` (None or a list), and in the last one
+    ``finish`` ("stop" or "length"), ``stop`` (the stop string that ended it) and ``stats`` (a dict). Steps that
+    nobody has collected yet are merged into one event.
+
+    Raises (while iterating):
+        Cancelled: Somebody cancelled the request.
+        Closed: The engine was closed.
+        EngineError: The engine failed.
+    """
+
+    def __init__(self, channel: Any, request_id: int, cancel: Callable[[], None]) -> None:
+        self._channel = channel
+        self._cancel = cancel
+        self.request_id = request_id
+        self.finished = False
+
+    def __iter__(self) -> Generation:
+        return self
+
+    def __next__(self) -> Any:
+        if self.finished:
+            raise StopIteration
+        while not (events := self._channel.collect(PATIENCE)):
+            pass
+        (event,) = events
+        self.finished = event.finish is not None
+        return _checked(event)
+
+    def cancel(self) -> None:
+        """End the request before its next micro-batch. Idempotent."""
+        self._cancel()
+
+    def close(self) -> None:
+        """Cancel the request if it still runs, and iterate no further. Idempotent."""
+        if not self.finished:
+            self.finished = True
+            self._cancel()
+
+    def __enter__(self) -> Generation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class AsyncGeneration:
+    """As `Generation`, for ``async for``. Belongs to the event loop that it was made in."""
+
+    def __init__(self, request_id: int, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[Any] = deque()
+        self._ready = asyncio.Event()
+        self.request_id = request_id
+        self.finished = False
+
+    def post(self, event: Any) -> None:
+        """Take an event from another thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._put, event)
+        except RuntimeError:  # the loop is closed: nobody will read on
+            self._cancel()
+
+    def _put(self, event: Any) -> None:
+        self._events.append(event)
+        self._ready.set()
+
+    def __aiter__(self) -> AsyncGeneration:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self.finished:
+            raise StopAsyncIteration
+        while not self._events:
+            self._ready.clear()
+            await self._ready.wait()
+        event = self._events.popleft()
+        self.finished = event.finish is not None
+        return _checked(event)
+
+    def cancel(self) -> None:
+        """End the request before its next micro-batch. Idempotent."""
+        self._cancel()
+
+    async def aclose(self) -> None:
+        """Cancel the request if it still runs, and iterate no further. Idempotent."""
+        if not self.finished:
+            self.finished = True
+            self._cancel()
+
+    async def __aenter__(self) -> AsyncGeneration:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not self.finished:
+            self._cancel()

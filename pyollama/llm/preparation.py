@@ -1,0 +1,163 @@
+"""From the arguments of a call to a request of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from pyollama.engine import OPTIONS, Engine, GenerationRequest, Model, Options
+from pyollama.errors import ContextLengthExceeded, InvalidRequest, OptionError, Unsupported
+from pyollama.llm.settings import OptionsLike
+from pyollama.prompt import ChatTemplate, Format, Message, grammar_of
+from pyollama.prompt.message import MessageLike, read_messages
+
+__all__ = ["Preparation", "Prepared"]
+
+# Load options that a request may give without loading the model again: it asks for less than there is.
+WITHIN_LIMITS = ("num_ctx", "num_batch")
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A request, and what has to be said about it."""
+
+    request: GenerationRequest
+    warnings: tuple[str, ...] = ()
+
+
+class Preparation:
+    """Renders, tokenizes and checks requests for one model. Any number of threads may use it.
+
+    Args:
+        model: The model.
+        options: What was given for the model; a request's own options win.
+        system: System message for conversations without one; empty: none.
+        engine: The engine that the requests are for; None where the model does not generate text.
+    """
+
+    def __init__(self, model: Model, options: Options, system: str, engine: Engine | None) -> None:
+        self._model = model
+        self._options = options
+        self._system = system
+        self._n_ctx = engine.n_ctx if engine is not None else 0
+        source = model.native.chat_template() if engine is not None else ""
+        self._template = _template(model, source) if source else None
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        system: str | None = None,
+        raw: bool = False,
+        context: Sequence[int] = (),
+        options: OptionsLike = None,
+        format: Format = None,
+        logprobs: int | None = None,
+    ) -> Prepared:
+        """As `LLM.generate`."""
+        self._check_model()
+        if not isinstance(prompt, str):
+            raise InvalidRequest(f"the prompt must be a str, got {type(prompt).__name__}")
+        if raw or self._template is None:
+            if system:
+                why = "raw is set" if raw else "the model has no chat template"
+                raise InvalidRequest(f"{why}, so a system message has no place: put it into the prompt")
+            text, stop = prompt, ()
+        else:
+            message = Message("user", prompt)
+            rendered = self._template.render(self._with_system([message], system))
+            text, stop = rendered.prompt, rendered.stop
+        tokens = (*context, *self._model.tokenize(text, add_special=not context))
+        return self._request(tokens, stop, options, format, logprobs)
+
+    def chat(
+        self,
+        messages: Iterable[MessageLike],
+        *,
+        options: OptionsLike = None,
+        format: Format = None,
+        logprobs: int | None = None,
+    ) -> Prepared:
+        """As `LLM.chat`."""
+        self._check_model()
+        conversation = read_messages(messages)
+        if self._template is None:
+            raise Unsupported(
+                f"{self._model.header.path} has no chat template: use generate(), which gives it the text as it is"
+            )
+        rendered = self._template.render(self._with_system(conversation, None))
+        tokens = tuple(self._model.tokenize(rendered.prompt))
+        return self._request(tokens, rendered.stop, options, format, logprobs)
+
+    def _check_model(self) -> None:
+        if not self._n_ctx:
+            raise Unsupported(
+                f"{self._model.header.path} does not generate text; use it for embed() or tokenize()"
+            )
+
+    def _with_system(self, messages: list[Message], system: str | None) -> list[Message]:
+        text = self._system if system is None else system
+        return [Message("system", text), *messages] if text and messages[0].role != "system" else messages
+
+    def _request(
+        self,
+        prompt: tuple[int, ...],
+        stop: tuple[str, ...],
+        options: OptionsLike,
+        format: Format,
+        logprobs: int | None,
+    ) -> Prepared:
+        given = Options.parse(options)
+        self._check_load_options(given)
+        resolved = Options.merge(given, self._options).resolve()
+        if format and resolved.sampling.grammar:
+            raise InvalidRequest('give either format or the option "grammar", not both')
+        constraint = grammar_of(format, strict=resolved.sampling.strict)
+        n_ctx = min(resolved.load.num_ctx or self._n_ctx, self._n_ctx)
+        if len(prompt) > n_ctx:
+            raise ContextLengthExceeded(
+                f"the prompt has {len(prompt)} tokens, the context holds {n_ctx}: shorten it, or load the model with "
+                "a larger num_ctx",
+                n_tokens=len(prompt),
+                n_ctx=n_ctx,
+            )
+        request = GenerationRequest(
+            prompt=prompt,
+            sampling=resolved.sampling,
+            grammar=constraint.grammar,
+            stop=stop,
+            num_ctx=n_ctx,
+            num_batch=resolved.load.num_batch,
+            logprobs=logprobs,
+        )
+        return Prepared(request, constraint.warnings)
+
+    def _check_load_options(self, given: Options) -> None:
+        """Refuse what would need the model to be loaded again, as this class cannot do that."""
+        loaded = self._model.options
+        for name, value in given.given().items():
+            if OPTIONS[name].group != "load" or value == getattr(loaded, name):
+                continue
+            limit = self._n_ctx if name == "num_ctx" else getattr(loaded, name)
+            if name not in WITHIN_LIMITS or value > limit:
+                raise OptionError(
+                    f'option "{name}" was decided when the model was loaded ({limit!r}): '
+                    f"give {name}={value!r} in LLM(options=...) instead",
+                    option=name,
+                    value=value,
+                )
+
+
+def _template(model: Model, source: str) -> ChatTemplate:
+    native = model.native
+
+    def text(token: int) -> str:
+        return model.piece(token).decode("utf-8", "replace") if token >= 0 else ""
+
+    return ChatTemplate(
+        source,
+        bos=text(native.bos_token),
+        eos=text(native.eos_token),
+        add_bos=native.add_bos,
+        add_eos=native.add_eos,
+    )

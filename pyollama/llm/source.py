@@ -1,0 +1,69 @@
+"""Where a model comes from: a name in the store, or a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pyollama.errors import InvalidRequest, Unsupported
+from pyollama.store import Store
+
+__all__ = ["ModelSource"]
+
+# A text that can only be meant as a path: names have no such beginning and no such end.
+PATH = re.compile(r"(?:\.{0,2}/|~|[A-Za-z]:\\|\.{0,2}\\)|.*\.gguf$", re.IGNORECASE | re.DOTALL)
+
+
+class ModelSource(msgspec.Struct, frozen=True):
+    """The files and settings that make up a model.
+
+    Args:
+        name: What to call it.
+        path: The GGUF file.
+        adapters: LoRA adapters.
+        parameters: Options that the model brings.
+        system: Its system message.
+    """
+
+    name: str
+    path: Path
+    adapters: tuple[Path, ...] = ()
+    parameters: dict[str, Any] = {}
+    system: str = ""
+
+    @classmethod
+    def find(cls, model: str | os.PathLike[str]) -> ModelSource:
+        """Find a model.
+
+        Args:
+            model: A name, as ``"tiny"`` or ``"llama3.2:1b"``, or the path of a GGUF file: a ``Path``, or a text
+                that ends with ``.gguf`` or begins with ``/``, ``./``, ``../`` or ``~``.
+
+        Raises:
+            ModelNotFound: No model has this name.
+            InvalidModelName: The text is neither a path nor a name.
+            StoreError: The model's files are damaged.
+        """
+        if isinstance(model, os.PathLike):
+            path = Path(model)
+            return cls(path.name, path)
+        if not isinstance(model, str):
+            raise InvalidRequest(f"a model is named by a str or a path, got {type(model).__name__}")
+        if PATH.match(model):
+            path = Path(model).expanduser()
+            return cls(path.name, path)
+        stored = Store.default().find(model)
+        if stored.projector_paths:
+            # Its text part works alone; saying nothing would hide that it can do less here.
+            raise Unsupported(f"model {model!r} reads images, which this version cannot do yet")
+        return cls(
+            str(stored.name),
+            stored.model_path,
+            tuple(stored.adapter_paths),
+            stored.parameters,
+            stored.system,
+        )
