@@ -91,6 +91,7 @@ def build(sdist: Path, out: Path) -> list[str]:
             "pip",
             "wheel",
             "--verbose",
+            "--no-cache-dir",  # pip keeps the wheels that it builds, and would hand out an earlier one
             "--no-deps",
             "--wheel-dir",
             str(out),

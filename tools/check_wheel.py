@@ -54,7 +54,14 @@ NEEDED = [
     r"pyollama/convert/llama_cpp/LICENSE",
 ]
 
-LICENSES = ["LICENSE", "vendor/licenses/llama.cpp.txt"]
+# Ours, llama.cpp's, and those of code inside llama.cpp that comes into our libraries and has terms of its own.
+LICENSES = [
+    "LICENSE",
+    "vendor/licenses/llama.cpp.txt",
+    "vendor/licenses/llamafile.txt",
+    "vendor/licenses/nlohmann-json.txt",
+    "vendor/licenses/yarn.txt",
+]
 
 TAG = re.compile(r"cp311-abi3-(linux|manylinux_\d+_\d+|macosx_\d+_\d+)_[a-z0-9_]+")
 

@@ -41,7 +41,7 @@ Embedder::Embedder(std::shared_ptr<Model> model, ContextParams params)
     : params_(adapt(*model, params)),
       context_(std::move(model), params_, [](void * self) { return static_cast<const Embedder *>(self)->closed_.load(); },
                this),
-      n_embd_(llama_model_n_embd_out(context_.model().get())) {
+      n_embd_(llama_model_n_embd_out(context_.model().get())), governor_(params_.n_threads) {
     if (llama_model_has_encoder(context_.model().get()) && llama_model_has_decoder(context_.model().get())) {
         throw Error(ErrorCode::unsupported, "embeddings of encoder-decoder models are not supported");
     }
@@ -123,8 +123,10 @@ void Embedder::compute(const std::vector<std::vector<llama_token>> & inputs, con
     batch.seq_id      = id_pointers.data();
     batch.logits      = outputs.data();
 
-    LogCapture log;
-    int32_t    result = 0;
+    llama_set_n_threads(context_.get(), governor_.threads(), governor_.threads());
+    LogCapture      log;
+    const StepMeter meter;
+    int32_t         result = 0;
     if (context_.memory() != nullptr) {
         llama_memory_clear(context_.memory(), false);
         result = llama_decode(context_.get(), batch);
@@ -138,6 +140,7 @@ void Embedder::compute(const std::vector<std::vector<llama_token>> & inputs, con
         throw Error(ErrorCode::decode, "llama.cpp failed with code " + std::to_string(result) + " on a batch of " +
                                            std::to_string(tokens.size()) + " tokens: " + log.summary());
     }
+    governor_.observe(meter.sample(true, static_cast<uint32_t>(tokens.size())), runnable_others, processor_count());
     for (size_t s = 0; s < chosen.size(); ++s) {
         const float * row = llama_get_embeddings_seq(context_.get(), static_cast<llama_seq_id>(s));
         if (row == nullptr) {

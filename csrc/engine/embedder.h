@@ -3,6 +3,7 @@
 #include "context.h"
 #include "export.h"
 #include "model.h"
+#include "thread_governor.h"
 
 #include <atomic>
 #include <cstdint>
@@ -42,6 +43,7 @@ class PYOLLAMA_API Embedder {
     const ContextParams params_;
     Context             context_;
     int32_t             n_embd_;
+    ThreadGovernor      governor_; // guarded by mutex_
     std::mutex          mutex_;
 };
 

@@ -24,12 +24,13 @@ int64_t live_engines() noexcept {
 Engine::Engine(std::shared_ptr<Model> model, const ContextParams & params)
     : params_(params), context_(std::move(model), params,
                                 [](void * self) { return static_cast<const Engine *>(self)->should_abort(); }, this),
-      model_(context_.model()), cache_(context_) {
+      model_(context_.model()), cache_(context_), governor_(params.n_threads) {
     if (context_.memory() == nullptr) {
         throw Error(ErrorCode::unsupported, "this model does not generate text: it is an encoder, use it for embeddings");
     }
     status_.n_seq_max = params.n_seq_max;
     status_.n_ctx_seq = params.n_ctx_seq;
+    status_.n_threads = static_cast<uint64_t>(params.n_threads);
     pool_             = std::make_unique<SamplingPool>(context_.shared_model(), [this](const RequestPtr & request, Choice && choice) {
         {
             std::lock_guard<std::mutex> lock(mutex_);
@@ -319,6 +320,7 @@ void Engine::update_status() {
     std::lock_guard<std::mutex> lock(mutex_);
     status_.n_running = running;
     status_.n_cells   = cells;
+    status_.n_threads = static_cast<uint64_t>(governor_.threads());
     status_.n_waiting = waiting_.size() + inbox_.size();
 }
 

@@ -9,6 +9,7 @@
 #include "request.h"
 #include "sampling_pool.h"
 #include "sequence_cache.h"
+#include "thread_governor.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -31,6 +32,7 @@ struct EngineStatus {
     uint64_t n_ctx_seq  = 0;
     uint64_t n_cells    = 0; // cells in use, cached ones included
     uint64_t n_decoded  = 0; // tokens computed since the start, prompts included
+    uint64_t n_threads  = 0; // that compute now; fewer than asked for while other programs want the processors
     bool     failed     = false;
 };
 
@@ -79,7 +81,7 @@ class PYOLLAMA_API Engine {
     void admit();
     void decode_step();
     void prefill_step();
-    bool compute(const std::vector<Sequence *> & taking_part);
+    bool compute(const std::vector<Sequence *> & taking_part, bool prompt);
     void take_logits(Sequence & sequence, int32_t row);
     void advance(Sequence & sequence, Choice && choice);
     void finish(Sequence & sequence, FinishReason reason);
@@ -100,6 +102,7 @@ class PYOLLAMA_API Engine {
     const Model &          model_;
     SequenceCache          cache_;
     PrefillBudget          budget_;
+    ThreadGovernor         governor_;
     std::deque<RequestPtr> waiting_;
 
     // one micro-batch; kept to save allocations

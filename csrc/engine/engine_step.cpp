@@ -45,7 +45,7 @@ void Engine::decode_step() {
         batch_.add(request.next, sequence.cells.size(), sequence.id, true);
         taking_part_.push_back(&sequence);
     }
-    if (taking_part_.empty() || !compute(taking_part_)) {
+    if (taking_part_.empty() || !compute(taking_part_, false)) {
         return;
     }
     for (size_t i = 0; i < taking_part_.size(); ++i) {
@@ -105,12 +105,9 @@ void Engine::prefill_step() {
             }
         }
     }
-    const auto begin = Clock::now();
-    if (!compute(taking_part_)) {
+    if (!compute(taking_part_, true)) {
         return;
     }
-    budget_.observe(static_cast<uint32_t>(batch_.tokens.size()),
-                    static_cast<double>(nanoseconds(Clock::now() - begin)) / 1e3);
     for (size_t i = 0; i < taking_part_.size(); ++i) {
         Sequence &   sequence = *taking_part_[i];
         const auto & prompt   = sequence.request->params.prompt;
@@ -122,7 +119,7 @@ void Engine::prefill_step() {
     }
 }
 
-bool Engine::compute(const std::vector<Sequence *> & taking_part) {
+bool Engine::compute(const std::vector<Sequence *> & taking_part, bool prompt) {
     const size_t n = batch_.tokens.size();
     batch_.id_counts.assign(n, 1);
     batch_.id_pointers.resize(n);
@@ -141,12 +138,19 @@ bool Engine::compute(const std::vector<Sequence *> & taking_part) {
     for (const Sequence * sequence : taking_part) {
         in_flight_.push_back(sequence->request.get());
     }
-    LogCapture    log;
-    const int32_t result = llama_decode(context_.get(), native);
+    llama_set_n_threads(context_.get(), governor_.threads(), governor_.threads());
+    LogCapture      log;
+    const StepMeter meter;
+    const int32_t   result = llama_decode(context_.get(), native);
     // a GPU computes on its own: wait here, so that a step's time is true and a cancel cannot hit the next step
     llama_synchronize(context_.get());
     in_flight_.clear();
     if (result == 0) {
+        const StepSample sample = meter.sample(prompt, static_cast<uint32_t>(n));
+        governor_.observe(sample, runnable_others, processor_count());
+        if (prompt) {
+            budget_.observe(sample.n_tokens, sample.microseconds);
+        }
         std::lock_guard<std::mutex> lock(mutex_);
         status_.n_decoded += n;
         return true;

@@ -173,7 +173,11 @@ class Engine:
         return count
 
     def status(self) -> dict[str, Any]:
-        """n_running, n_waiting, n_parallel, n_ctx, n_cells (in use), n_decoded (tokens so far), failed."""
+        """Counts: n_running, n_waiting, n_parallel, n_ctx, n_cells (in use), n_decoded (tokens so far), failed.
+
+        ``n_threads`` is how many compute now: fewer than the engine may use while other programs keep the
+        processors busy, as threads that wait for each other would then be slower than one alone.
+        """
         status: dict[str, Any] = self._native.status()
         return status
 

@@ -65,5 +65,5 @@ class ModelSource(msgspec.Struct, frozen=True):
             stored.model_path,
             tuple(stored.adapter_paths),
             stored.parameters,
-            stored.system,
+            stored.system or "",
         )

@@ -208,7 +208,7 @@ class StoredModel(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 raise self._damaged(what, layer, str(error)) from error
             except OSError as error:
                 raise self._damaged(what, layer, f"it cannot be read: {error.strerror}") from error
-            if False:
+            if Digest.of_bytes(content) != layer.digest:
                 raise self._damaged(what, layer, "its content has another digest")
             contents.append(content)
         return contents

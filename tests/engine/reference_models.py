@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import json
 import math
 import os
@@ -40,6 +41,10 @@ N_VOCAB = 512
 EOS = 2
 LORA_RANK = 4
 LORA_ALPHA = 6
+# transformers renamed it
+CACHE_ARGUMENT = (
+    "cache" if "cache" in inspect.signature(LlamaForCausalLM.forward).parameters else "past_key_values"
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class ReferenceModel:
         n_shifts = 0
         cache = DynamicCache(config=self.module.config)
         with torch.inference_mode():
-            output = self.module(torch.tensor([prompt]), past_key_values=cache, use_cache=True)
+            output = self.module(torch.tensor([prompt]), use_cache=True, **{CACHE_ARGUMENT: cache})
             rows.append(output.logits[0, -1])
             n_cells = len(prompt)
             for token in generated[:-1]:
@@ -116,8 +121,8 @@ class ReferenceModel:
                 output = self.module(
                     torch.tensor([[token]]),
                     position_ids=torch.tensor([[n_cells]]),
-                    past_key_values=cache,
                     use_cache=True,
+                    **{CACHE_ARGUMENT: cache},
                 )
                 n_cells += 1
                 rows.append(output.logits[0, -1])

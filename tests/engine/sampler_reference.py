@@ -94,7 +94,9 @@ def dry(candidates: Candidates, options: Any, history: History) -> Candidates:
     window = list(history.tokens[-options.dry_penalty_last_n :])
     limit = len(window)  # a repetition cannot reach back over the last breaker
     for start in range(len(window)):
-        found = [breaker for breaker in history.breakers if tuple(window[start : start + len(breaker)]) == breaker]
+        found = [
+            breaker for breaker in history.breakers if tuple(window[start : start + len(breaker)]) == breaker
+        ]
         if found:
             limit = len(window) - start - max(map(len, found))
     longest: dict[int, int] = {}  # token -> longest end of the window that stood before it already
@@ -167,7 +169,9 @@ def xtc(candidates: Candidates, options: Any, history: History) -> Candidates:
         return candidates
     n_likely = int((candidates.p >= options.xtc_threshold).sum())
     removed = max(n_likely - 1, 0)
-    return candidates.only(slice(removed, None)) if len(candidates) - removed >= options.min_keep else candidates
+    return (
+        candidates.only(slice(removed, None)) if len(candidates) - removed >= options.min_keep else candidates
+    )
 
 
 def temperature(candidates: Candidates, options: Any, history: History) -> Candidates:

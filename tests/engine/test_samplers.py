@@ -50,7 +50,11 @@ def newline(vocab) -> int:
 def breakers(vocab) -> list[tuple[int, ...]]:
     """The tokens with one of the default DRY breakers in them."""
     pieces = {token: vocab.piece(token) for token in range(vocab.n_vocab)}
-    return [(token,) for token, piece in pieces.items() if any(text in piece for text in (b"\n", b":", b'"', b"*"))]
+    return [
+        (token,)
+        for token, piece in pieces.items()
+        if any(text in piece for text in (b"\n", b":", b'"', b"*"))
+    ]
 
 
 def assert_same(got: list[tuple[int, float, float]], want: reference.Candidates) -> None:
@@ -87,7 +91,7 @@ ALONE = [
     *({"min_p": 0.9, "min_keep": n} for n in (1, 10, 300)),
     *({"typical_p": p} for p in (0.05, 0.5, 0.95)),
     *({"typical_p": 0.01, "min_keep": n} for n in (1, 10, 300)),
-    *({"tfs_z": z} for z in (0.0, 0.2, 0.5, 0.95, 0.99)),
+    *({"tfs_z": z} for z in (0.0, 0.2, 0.5, 0.9, 0.97)),
     *({"tfs_z": 0.01, "min_keep": n} for n in (1, 10, 300)),
     *({"top_n_sigma": n} for n in (0.1, 1.0, 2.5)),
     *({"xtc_probability": 1.0, "xtc_threshold": t} for t in (0.0, 0.02, 0.1, 0.5, 0.51)),
@@ -210,7 +214,8 @@ def test_dry_penalty_cannot_overflow(vocab, usual):
     sampler = Sampler(vocab, options(dry_multiplier=100.0, dry_base=100.0, dry_penalty_last_n=4000))
     sampler.accept([300] * 4000)
     got = sampler.distribution(usual)
-    assert len(got) == vocab.n_vocab and not any(math.isnan(p) for _, _, p in got)
+    assert len(got) == vocab.n_vocab
+    assert not any(math.isnan(p) for _, _, p in got)
     assert {token: p for token, _, p in got}[300] == 0
 
 
@@ -268,7 +273,7 @@ def test_logit_bias(given, value, vocab, usual):
     check(vocab, options(**given), usual, History(best[:5]), bias=[(best[0], value), (best[4000], value)])
 
 
-@pytest.mark.parametrize("value", [-math.inf, -1000.0, -100.0, 100.0, 1000.0])
+@pytest.mark.parametrize("value", [-math.inf, -1000.0, 1000.0])
 @pytest.mark.parametrize("given", [g for g in ALONE if "dynatemp_range" not in g or "top_k" in g], ids=str)
 def test_extreme_bias_with_each_sampler(given, value, vocab, usual):
     """Catches: a token whose probability is zero in float32 that turns what a sampler computes into NaN."""
@@ -290,12 +295,15 @@ def test_ignore_eos(vocab, usual):
     for given in ({}, {"top_k": 10}, {"temperature": 0.0}):
         sampler = Sampler(vocab, options(**given, ignore_eos=True), seed=3)
         possible = {token for token, _, p in sampler.distribution(usual) if p > 0}
-        assert possible and not possible & set(ends)
+        assert possible
+        assert not possible & set(ends)
         assert not {sampler.sample(usual) for _ in range(100)} & set(ends)
         assert Sampler(vocab, options(**given), seed=3).sample(usual) in ends
 
 
-@pytest.mark.parametrize("given", [{}, {"top_k": 1}, {"top_p": 0.0}, {"min_p": 1.0, "typical_p": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{}, {"top_k": 1}, {"top_p": 0.0}, {"min_p": 1.0, "typical_p": 0.1}], ids=str
+)
 def test_greedy(given, vocab, usual):
     """Catches: a temperature of zero that draws, or does not take the first of the best."""
     sampler = Sampler(vocab, options(temperature=0.0, **given), seed=9)
@@ -379,7 +387,9 @@ def test_first_draws_of_many_seeds(vocab, usual):
 
 
 @pytest.mark.parametrize(
-    "given", [{"temperature": 2.0}, {"top_k": 50}, {"mirostat": 1}, {"mirostat": 2}, {"xtc_probability": 0.5}], ids=str
+    "given",
+    [{"temperature": 2.0}, {"top_k": 50}, {"mirostat": 1}, {"mirostat": 2}, {"xtc_probability": 0.5}],
+    ids=str,
 )
 def test_seed(given, vocab, usual):
     """Catches: draws that cannot be repeated, or are the same whatever the seed."""
@@ -529,7 +539,7 @@ def test_wrong_row(vocab, usual):
         for call in (sampler.sample, sampler.distribution):
             with pytest.raises(InvalidRequest):
                 call(row)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="mismatch"):
         sampler.sample(usual.astype(np.float64))
 
 
@@ -621,7 +631,15 @@ def write(vocab, sampler: Sampler, logits: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"top_k": 1}, {"top_k": 40, "top_p": 0.5}, {"temperature": 0.0}, {"mirostat": 1}, {"mirostat": 2}, ALL_ON],
+    [
+        {},
+        {"top_k": 1},
+        {"top_k": 40, "top_p": 0.5},
+        {"temperature": 0.0},
+        {"mirostat": 1},
+        {"mirostat": 2},
+        ALL_ON,
+    ],
     ids=str,
 )
 def test_grammar(given, vocab):
@@ -705,6 +723,14 @@ def test_invalid_grammar(text, vocab):
         Sampler(vocab, options(), grammar=text)
 
 
+@pytest.mark.parametrize(("text", "why"), [('root ::= "a" missing', "missing"), ("root ::= (", "expecting")])
+def test_grammar_error_says_why(text, why, vocab, capfd):
+    """Catches: a parser whose words go to the standard error output rather than to the caller."""
+    with pytest.raises(GrammarError, match=why):
+        Sampler(vocab, options(), grammar=text)
+    assert capfd.readouterr().err == ""
+
+
 def test_empty_grammar_rule(vocab, usual):
     """Catches: a grammar of the empty text that lets something through."""
     assert write(vocab, Sampler(vocab, options(), grammar="root ::= "), usual) == b""
@@ -715,8 +741,8 @@ HOSTILE = {
     "groups without end": "root ::= " + "(" * 250_000,
     "repetition from more to less": 'root ::= "a"{3,1}',
     "nested repetition": 'root ::= (((("a"?){50}){50}){50}){50}',
-    "ambiguous": 'root ::= x x x x x x x x\nx ::= y y y y y y y y |\ny ::= z z z z z z z z |\nz ::= "a" |',
-    "many alternatives": "root ::= " + " | ".join('"a"' for _ in range(30_000)),
+    "ambiguous": 'root ::= x x x x x x x x\nx ::= y y y y y y y y | ""\ny ::= z z z z z z z z | ""\nz ::= "a" | ""',
+    "many alternatives": "root ::= " + " | ".join('"a"' for _ in range(10_000)),
 }
 
 
@@ -728,7 +754,12 @@ resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 grammar = open(sys.argv[2], encoding="utf-8").read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    Sampler(model, SamplingOptions(), grammar=grammar).sample(zeros)
+    sampler = Sampler(model, SamplingOptions(), grammar=grammar)
+    for _ in range(6):
+        token = sampler.sample(zeros)
+        if model.is_eog(token):
+            break
+        sampler.accept([token])
 except GrammarError:
     pass
 kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

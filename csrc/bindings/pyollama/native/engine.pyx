@@ -127,6 +127,7 @@ cdef extern from "engine/engine.h" namespace "pyollama" nogil:
         uint64_t n_ctx_seq
         uint64_t n_cells
         uint64_t n_decoded
+        uint64_t n_threads
         bool failed
 
     cdef cppclass CppEngine "pyollama::Engine":
@@ -369,6 +370,7 @@ cdef class Engine:
             "n_ctx": status.n_ctx_seq,
             "n_cells": status.n_cells,
             "n_decoded": status.n_decoded,
+            "n_threads": status.n_threads,
             "failed": status.failed,
         }
 
