@@ -49,8 +49,8 @@ EXACT = Precision(most=2e-4, mean=2e-5, tie=1e-4, ties=0.01)
 """32-bit floats all the way."""
 HALF = Precision(most=0.25, mean=0.02, tie=0.1, ties=0.05)
 """16-bit floats in attention. On the CPU, llama.cpp's flash attention turns keys, values and sums into these,
-whatever the cache holds. In these models, whose attention is sharp, that is worth up to a tenth; one cell of
-somebody else is worth more than one."""
+whatever the cache holds. In these models, whose attention is sharp, that is worth up to a tenth; cells of
+another model or another position are worth 4."""
 PRECISIONS = {False: EXACT, True: HALF, "auto": HALF}
 
 GREEDY = SamplingOptions(temperature=0, ignore_eos=True)
