@@ -35,6 +35,10 @@ if(PYOLLAMA_SANITIZE)
     endif()
 endif()
 
+# llama.cpp joins its model files into larger sources. With absolute paths in those, no cached result fits
+# another folder, and the library names the folders of the machine that built it. Needs CMake 4.0; ignored before.
+set(CMAKE_UNITY_BUILD_RELOCATABLE ON)
+
 set(PYOLLAMA_CCACHE_FOUND "off")
 if(PYOLLAMA_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
     find_program(PYOLLAMA_CCACHE_PROGRAM ccache)

@@ -58,13 +58,13 @@ class PYOLLAMA_API Engine {
     // one, that is given up too. False if no such request is running.
     bool cancel(uint64_t request_id);
 
-    // The memory of the sequence that holds the longest beginning of tokens, as bytes for restore_state. Throws
-    // Error(state) if none does.
-    std::string save_state(std::vector<llama_token> tokens);
+    // The memory of the sequence that holds the longest beginning of tokens, as bytes for restore_state. identity: a
+    // number that is the same for the same weights and adapters only. Throws Error(state) if no sequence does.
+    std::string save_state(std::vector<llama_token> tokens, uint64_t identity);
 
     // Puts a saved state into an idle sequence, where a prompt that begins with its tokens will find it. Returns the
     // number of tokens. Throws Error(state) if the bytes are damaged, or of another model or set-up.
-    uint64_t restore_state(std::string state);
+    uint64_t restore_state(std::string state, uint64_t identity);
 
     EngineStatus status() const;
     MemoryUse    memory_use() const;

@@ -16,12 +16,12 @@ namespace {
 // llama.cpp trusts the bytes it is given, so they are only handed on when this header says that the same engine set-up
 // wrote them and nothing changed on the way.
 struct StateHeader {
-    char     magic[8]    = {'P', 'Y', 'O', 'L', 'S', 'E', 'Q', '1'};
-    uint64_t fingerprint = 0; // model and adapters
-    uint64_t setup       = 0; // cell types, flash attention
-    uint64_t n_tokens    = 0;
-    uint64_t n_bytes     = 0; // of llama.cpp's own data
-    uint64_t checksum    = 0; // of all that follows the header
+    char     magic[8] = {'P', 'Y', 'O', 'L', 'S', 'E', 'Q', '1'};
+    uint64_t identity = 0; // of the model and its adapters
+    uint64_t setup    = 0; // of the context
+    uint64_t n_tokens = 0;
+    uint64_t n_bytes  = 0; // of llama.cpp's own data
+    uint64_t checksum = 0; // of all that follows the header
 };
 
 // FNV-1a over 8 bytes at a time: enough to notice damage, and cheap beside the copy itself.
@@ -40,9 +40,16 @@ uint64_t checksum(const char * data, size_t size) {
     return hash;
 }
 
+// Everything that decides what the numbers in the cells mean and how they lie. The number of sequences is in
+// llama.cpp's own data too, and found wrong there only after the old cells were given up.
 uint64_t setup_of(const ContextParams & params) {
-    return (static_cast<uint64_t>(params.type_k) << 32U) | (static_cast<uint64_t>(params.type_v) << 16U) |
-           static_cast<uint64_t>(params.flash_attn + 1);
+    uint32_t base  = 0;
+    uint32_t scale = 0;
+    std::memcpy(&base, &params.rope_freq_base, sizeof(base));
+    std::memcpy(&scale, &params.rope_freq_scale, sizeof(scale));
+    const uint64_t parts[] = {static_cast<uint64_t>(params.type_k), static_cast<uint64_t>(params.type_v),
+                              static_cast<uint64_t>(params.flash_attn + 1), params.n_seq_max, base, scale};
+    return checksum(reinterpret_cast<const char *>(parts), sizeof(parts));
 }
 
 [[noreturn]] void refuse(const std::string & why) {
@@ -76,9 +83,9 @@ void Engine::run_on_engine(std::function<void()> task) {
     result.get();
 }
 
-std::string Engine::save_state(std::vector<llama_token> tokens) {
+std::string Engine::save_state(std::vector<llama_token> tokens, uint64_t identity) {
     std::string out;
-    run_on_engine([this, &tokens, &out] {
+    run_on_engine([this, &tokens, &out, identity] {
         const Sequence * sequence = cache_.find(tokens);
         if (sequence == nullptr) {
             throw Error(ErrorCode::state, "no sequence holds a beginning of these tokens: there is nothing to save");
@@ -87,10 +94,10 @@ std::string Engine::save_state(std::vector<llama_token> tokens) {
         const size_t data_bytes  = llama_state_seq_get_size(context_.get(), sequence->id);
 
         StateHeader header;
-        header.fingerprint = model_.fingerprint();
-        header.setup       = setup_of(params_);
-        header.n_tokens    = sequence->cells.size();
-        header.n_bytes     = data_bytes;
+        header.identity = identity;
+        header.setup    = setup_of(params_);
+        header.n_tokens = sequence->cells.size();
+        header.n_bytes  = data_bytes;
         out.resize(sizeof(header) + token_bytes + data_bytes);
         char * body = out.data() + sizeof(header);
         std::memcpy(body, sequence->cells.data(), token_bytes);
@@ -106,7 +113,7 @@ std::string Engine::save_state(std::vector<llama_token> tokens) {
     return out;
 }
 
-uint64_t Engine::restore_state(std::string state) {
+uint64_t Engine::restore_state(std::string state, uint64_t identity) {
     StateHeader       header;
     const StateHeader expected;
     if (state.size() < sizeof(header)) {
@@ -117,7 +124,7 @@ uint64_t Engine::restore_state(std::string state) {
     if (std::memcmp(header.magic, expected.magic, sizeof(header.magic)) != 0) {
         refuse("these bytes are no saved state");
     }
-    if (header.fingerprint != model_.fingerprint() || header.setup != setup_of(params_)) {
+    if (header.identity != identity || header.setup != setup_of(params_)) {
         refuse("it was saved by another model or with other settings of the cache");
     }
     if (header.n_tokens == 0 || header.n_tokens > params_.n_ctx_seq) {

@@ -1,6 +1,7 @@
 #include "grammar.h"
 
 #include "error.h"
+#include "grammar_check.h"
 #include "log.h"
 
 #include <cmath>
@@ -10,6 +11,7 @@
 namespace pyollama {
 
 Grammar::Grammar(std::shared_ptr<const Model> model, const std::string & text) : model_(std::move(model)) {
+    check_grammar(text);
     LogCapture log;
     try {
         sampler_.reset(llama_sampler_init_grammar(model_->vocab(), text.c_str(), "root"));
@@ -17,9 +19,7 @@ Grammar::Grammar(std::shared_ptr<const Model> model, const std::string & text) :
         throw Error(ErrorCode::grammar, std::string("the grammar cannot be compiled: ") + error.what());
     }
     if (!sampler_) {
-        const std::string why = log.summary();
-        throw Error(ErrorCode::grammar, "the grammar cannot be compiled: " +
-                                            (why.empty() ? std::string("it must be GBNF with a rule \"root\"") : why));
+        throw Error(ErrorCode::grammar, "the grammar cannot be compiled: " + log.summary());
     }
 }
 

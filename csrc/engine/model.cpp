@@ -39,15 +39,6 @@ llama_load_mode load_mode(const ModelParams & params) {
     return params.use_mmap != 0 ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
 }
 
-// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/
-uint64_t hash_bytes(uint64_t hash, const void * data, size_t size) {
-    const auto * bytes = static_cast<const unsigned char *>(data);
-    for (size_t i = 0; i < size; ++i) {
-        hash = (hash ^ bytes[i]) * 1099511628211ULL;
-    }
-    return hash;
-}
-
 std::vector<llama_model_kv_override> native_overrides(const ModelParams & params) {
     std::vector<llama_model_kv_override> list;
     for (const auto & [key, value] : params.overrides) {
@@ -106,15 +97,9 @@ std::shared_ptr<Model> Model::load(const ModelParams & params, ProgressCallback 
     }
     model->vocab_      = llama_model_get_vocab(model->model_.get());
     model->vocab_only_ = params.vocab_only;
-
-    uint64_t hash = 14695981039346656037ULL;
-    for (const auto & [key, value] : model->metadata()) {
-        hash = hash_bytes(hash, key.data(), key.size() + 1);
-        hash = hash_bytes(hash, value.data(), value.size() + 1);
-    }
-    const uint64_t numbers[] = {llama_model_n_params(model->get()), llama_model_size(model->get()),
-                                static_cast<uint64_t>(model->n_vocab())};
-    hash                     = hash_bytes(hash, numbers, sizeof(numbers));
+    // What the vocabulary puts before a text it must take away again; there is no getter.
+    const std::vector<llama_token> first = model->tokenize("a", false, false);
+    model->space_prefix_ = !first.empty() && model->piece(first[0], false).substr(0, 1) == " ";
 
     for (const AdapterSpec & spec : params.adapters) {
         llama_adapter_lora * adapter = llama_adapter_lora_init(model->get(), spec.path.c_str());
@@ -123,10 +108,7 @@ std::shared_ptr<Model> Model::load(const ModelParams & params, ProgressCallback 
         }
         model->adapters_.push_back(adapter);
         model->adapter_scales_.push_back(spec.scale);
-        hash = hash_bytes(hash, spec.path.data(), spec.path.size() + 1);
-        hash = hash_bytes(hash, &spec.scale, sizeof(spec.scale));
     }
-    model->fingerprint_ = hash;
     return model;
 }
 
@@ -163,19 +145,18 @@ std::string Model::detokenize(const std::vector<llama_token> & tokens, bool remo
                                                          std::to_string(n_vocab() - 1));
         }
     }
-    if (tokens.size() > static_cast<size_t>(INT32_MAX)) {
-        throw Error(ErrorCode::invalid_argument, "more than 2**31 tokens cannot be turned into one text");
+    // Not llama_detokenize: for some vocabularies it removes spaces before punctuation, which were in the text.
+    const bool has_bos = remove_special && llama_vocab_get_add_bos(vocab_) && !tokens.empty() &&
+                         tokens.front() == llama_vocab_bos(vocab_);
+    const bool has_eos = remove_special && llama_vocab_get_add_eos(vocab_) && tokens.size() > (has_bos ? 1U : 0U) &&
+                         tokens.back() == llama_vocab_eos(vocab_);
+    std::string text;
+    for (size_t i = has_bos ? 1 : 0; i < tokens.size() - (has_eos ? 1 : 0); ++i) {
+        text += piece(tokens[i], unparse_special);
     }
-    const auto  n_tokens = static_cast<int32_t>(tokens.size());
-    std::string text(tokens.size() * 8 + 16, '\0');
-    int32_t     n = llama_detokenize(vocab_, tokens.data(), n_tokens, text.data(), static_cast<int32_t>(text.size()),
-                                     remove_special, unparse_special);
-    if (n < 0) {
-        text.resize(static_cast<size_t>(-n));
-        n = llama_detokenize(vocab_, tokens.data(), n_tokens, text.data(), static_cast<int32_t>(text.size()),
-                             remove_special, unparse_special);
+    if (space_prefix_ && !text.empty() && text[0] == ' ') {
+        text.erase(0, 1);
     }
-    text.resize(static_cast<size_t>(std::max(n, 0)));
     return text;
 }
 

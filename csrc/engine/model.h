@@ -56,7 +56,8 @@ class PYOLLAMA_API Model {
     // written in the text become their ids; with false they are ordinary text.
     std::vector<llama_token> tokenize(const std::string & text, bool add_special, bool parse_special) const;
 
-    // The bytes of the tokens, joined as the vocabulary joins them. Throws Error(invalid_argument) for an id outside.
+    // The bytes of the tokens, joined; a space that the vocabulary puts before every text is taken away. Throws
+    // Error(invalid_argument) for an id outside. remove_special: without the BOS and EOS that tokenize adds.
     std::string detokenize(const std::vector<llama_token> & tokens, bool remove_special, bool unparse_special) const;
 
     // The bytes of one token; control tokens are empty unless special.
@@ -69,9 +70,6 @@ class PYOLLAMA_API Model {
     std::string                                      description() const;
     std::string                                      chat_template(const std::string & name) const;
 
-    // Differs between models whose saved states must not be mixed up.
-    uint64_t fingerprint() const noexcept { return fingerprint_; }
-
   private:
     Model() = default;
 
@@ -83,8 +81,8 @@ class PYOLLAMA_API Model {
     const llama_vocab *                   vocab_ = nullptr;
     std::vector<llama_adapter_lora *>     adapters_; // freed with the model
     std::vector<float>                    adapter_scales_;
-    uint64_t                              fingerprint_ = 0;
-    bool                                  vocab_only_  = false;
+    bool                                  vocab_only_   = false;
+    bool                                  space_prefix_ = false;
 };
 
 // Live handles, for tests that nothing leaks.

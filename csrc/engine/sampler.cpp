@@ -14,6 +14,23 @@ namespace {
 
 constexpr int32_t mirostat_m = 100; // tokens in the estimate of s_hat, the paper's value
 
+constexpr float never             = -std::numeric_limits<float>::infinity();
+constexpr float smallest_exponent = -87.0f; // exp() of less is 0 or loses digits in float
+
+float best_logit(const llama_token_data_array & list) {
+    float best = never;
+    for (size_t i = 0; i < list.size; ++i) {
+        best = std::max(best, list.data[i].logit);
+    }
+    return best;
+}
+
+// Takes the candidates out whose logit is below, or NaN; the order of the others stays.
+void drop_below(llama_token_data_array & list, float least) {
+    const auto low = [least](const llama_token_data & candidate) { return !(candidate.logit >= least); };
+    list.size      = static_cast<size_t>(std::remove_if(list.data, list.data + list.size, low) - list.data);
+}
+
 llama_token newline_token(const Model & model) {
     const llama_token token = llama_vocab_nl(model.vocab());
     if (token != LLAMA_TOKEN_NULL) {
@@ -51,8 +68,10 @@ Sampler::Sampler(std::shared_ptr<const Model> model, const SamplingParams & para
         grammar_ = std::make_unique<Grammar>(model_, params_.grammar);
     }
 
-    constexpr float never = -std::numeric_limits<float>::infinity();
-    bias_                 = params_.logit_bias;
+    for (const auto & [token, bias] : params_.logit_bias) {
+        check(token);
+        bias_.emplace_back(token, bias);
+    }
     int32_t             n_suppress = 0;
     const llama_token * suppress   = llama_vocab_get_suppress_tokens(model_->vocab(), &n_suppress);
     for (int32_t i = 0; i < n_suppress; ++i) {
@@ -70,7 +89,9 @@ Sampler::Sampler(std::shared_ptr<const Model> model, const SamplingParams & para
     std::vector<SamplerType> order;
     for (const SamplerType type : params_.samplers) {
         const bool keeps = params_.mirostat == 0 || type == SamplerType::penalties || type == SamplerType::dry;
-        if (keeps && is_active(type, params_)) {
+        // a temperature of 0 is no link of the chain: it means the best of what the chain leaves
+        const bool link = type != SamplerType::temperature || !greedy();
+        if (keeps && link && is_active(type, params_)) {
             order.push_back(type);
         }
     }
@@ -78,13 +99,14 @@ Sampler::Sampler(std::shared_ptr<const Model> model, const SamplingParams & para
         penalties_on_row_ = true;
         order.erase(order.begin());
     }
+    if (greedy()) {
+        // The best logit after whatever changes logits; what only cuts the tail after that cannot change it.
+        const auto changes = [](SamplerType type) { return type == SamplerType::penalties || type == SamplerType::dry; };
+        order.erase(std::find_if(order.rbegin(), order.rend(), changes).base(), order.end());
+    }
     top_k_on_row_ = params_.mirostat == 0 && !order.empty() && order[0] == SamplerType::top_k;
-
     for (const SamplerType type : order) {
-        // greedy is the best logit after whatever changes logits; what only cuts the tail cannot change it
-        if (!greedy() || type == SamplerType::penalties || type == SamplerType::dry) {
-            add_link(type);
-        }
+        add_link(type);
     }
     if (greedy()) {
         return;
@@ -93,7 +115,7 @@ Sampler::Sampler(std::shared_ptr<const Model> model, const SamplingParams & para
         pick_.reset(llama_sampler_init_dist(params_.seed));
         return;
     }
-    links_.emplace_back(llama_sampler_init_temp(params_.temperature));
+    links_.push_back({SamplerType::temperature, Handle(llama_sampler_init_temp(params_.temperature))});
     pick_.reset(params_.mirostat == 1 ? llama_sampler_init_mirostat(model_->n_vocab(), params_.seed, params_.mirostat_tau,
                                                                     params_.mirostat_eta, mirostat_m)
                                       : llama_sampler_init_mirostat_v2(params_.seed, params_.mirostat_tau,
@@ -128,24 +150,33 @@ void Sampler::add_link(SamplerType type) {
             link = llama_sampler_init_temp_ext(p.temperature, p.dynatemp_range, p.dynatemp_exponent);
             break;
     }
-    links_.emplace_back(link);
+    links_.push_back({type, Handle(link)});
+}
+
+void Sampler::check(llama_token token) const {
+    if (!model_->is_valid(token)) {
+        throw Error(ErrorCode::invalid_argument, "token " + std::to_string(token) + " is not in the vocabulary: ids go from 0 to " +
+                                                     std::to_string(model_->n_vocab() - 1));
+    }
 }
 
 void Sampler::accept_prompt(const std::vector<llama_token> & prompt) {
+    std::for_each(prompt.begin(), prompt.end(), [this](llama_token token) { check(token); });
     for (const llama_token token : prompt) {
         penalties_.accept(token);
     }
     for (const Link & link : links_) {
         for (const llama_token token : prompt) {
-            llama_sampler_accept(link.get(), token);
+            llama_sampler_accept(link.sampler.get(), token);
         }
     }
 }
 
 void Sampler::accept(llama_token token) {
+    check(token);
     penalties_.accept(token);
     for (const Link & link : links_) {
-        llama_sampler_accept(link.get(), token);
+        llama_sampler_accept(link.sampler.get(), token);
     }
     if (pick_) {
         llama_sampler_accept(pick_.get(), token);
@@ -155,23 +186,31 @@ void Sampler::accept(llama_token token) {
     }
 }
 
-void Sampler::edit_row(float * logits) {
-    undo_.clear();
-    for (const auto & [token, bias] : bias_) {
-        undo_.emplace_back(token, logits[token]);
-        logits[token] += bias;
+// The row as the samplers shall see it, for as long as this lives.
+class Sampler::EditedRow {
+  public:
+    EditedRow(Sampler & sampler, float * logits) : undo_(sampler.undo_), logits_(logits) {
+        undo_.clear();
+        for (const auto & [token, bias] : sampler.bias_) {
+            undo_.emplace_back(token, logits[token]);
+            logits[token] += bias;
+        }
+        if (sampler.penalties_on_row_) {
+            sampler.penalties_.apply(logits, undo_);
+        }
     }
-    if (penalties_on_row_) {
-        penalties_.apply(logits, undo_);
+    ~EditedRow() {
+        for (auto edit = undo_.rbegin(); edit != undo_.rend(); ++edit) {
+            logits_[edit->first] = edit->second;
+        }
     }
-}
+    EditedRow(const EditedRow &) = delete;
+    EditedRow & operator=(const EditedRow &) = delete;
 
-void Sampler::restore_row(float * logits) {
-    for (auto edit = undo_.rbegin(); edit != undo_.rend(); ++edit) {
-        logits[edit->first] = edit->second;
-    }
-    undo_.clear();
-}
+  private:
+    std::vector<std::pair<llama_token, float>> & undo_;
+    float *                                      logits_;
+};
 
 void Sampler::fill_best(const float * logits) {
     logits_top_k(logits, n_vocab_, static_cast<size_t>(params_.top_k), candidates_);
@@ -179,15 +218,34 @@ void Sampler::fill_best(const float * logits) {
 }
 
 void Sampler::fill_all(const float * logits) {
-    candidates_.resize(n_vocab_);
+    candidates_.clear();
+    candidates_.reserve(n_vocab_);
     candidates_sorted_ = false;
     for (size_t i = 0; i < n_vocab_; ++i) {
-        candidates_[i] = {static_cast<llama_token>(i), logits[i], 0.0f};
+        if (logits[i] > never) { // not NaN either, which would spoil every sum
+            candidates_.push_back({static_cast<llama_token>(i), logits[i], 0.0f});
+        }
     }
 }
 
-llama_token_data_array Sampler::candidate_array() {
-    return {candidates_.data(), candidates_.size(), -1, candidates_sorted_};
+llama_token_data_array Sampler::apply_links() {
+    if (candidates_.empty()) {
+        throw Error(ErrorCode::decode, "the model produced no usable logits (all are NaN or -inf)");
+    }
+    llama_token_data_array list = {candidates_.data(), candidates_.size(), -1, candidates_sorted_};
+    for (const Link & link : links_) {
+        if (link.type == SamplerType::typical_p) {
+            drop_below(list, best_logit(list) + smallest_exponent); // log(0) would make the entropy NaN
+        }
+        llama_sampler_apply(link.sampler.get(), &list);
+        if (link.type == SamplerType::top_n_sigma) {
+            drop_below(list, std::numeric_limits<float>::lowest()); // it only marks what it cuts, with -inf
+        }
+    }
+    if (list.size == 0) {
+        throw Error(ErrorCode::decode, "the samplers left no token to choose from");
+    }
+    return list;
 }
 
 llama_token Sampler::choose(const float * logits) {
@@ -207,16 +265,7 @@ llama_token Sampler::choose(const float * logits) {
 }
 
 llama_token Sampler::choose_among_candidates() {
-    if (candidates_.empty()) {
-        throw Error(ErrorCode::decode, "the model produced no usable logits (all are NaN or -inf)");
-    }
-    llama_token_data_array list = candidate_array();
-    for (const Link & link : links_) {
-        llama_sampler_apply(link.get(), &list);
-    }
-    if (list.size == 0) {
-        throw Error(ErrorCode::decode, "the samplers left no token to choose from");
-    }
+    llama_token_data_array list = apply_links();
     if (!pick_) {
         return std::min_element(list.data, list.data + list.size,
                                 [](const llama_token_data & a, const llama_token_data & b) {
@@ -233,10 +282,10 @@ llama_token Sampler::choose_among_candidates() {
 
 llama_token Sampler::choose_constrained(const float * logits) {
     fill_all(logits);
-    llama_token_data_array all = candidate_array();
+    llama_token_data_array all = {candidates_.data(), candidates_.size(), -1, false};
     grammar_->apply(&all);
-    const auto forbidden = [](const llama_token_data & candidate) { return !(candidate.logit > -INFINITY); };
-    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(), forbidden), candidates_.end());
+    drop_below(all, std::numeric_limits<float>::lowest());
+    candidates_.resize(all.size);
     if (candidates_.empty()) {
         throw Error(ErrorCode::grammar, "no token of this model can continue the grammar here");
     }
@@ -244,13 +293,7 @@ llama_token Sampler::choose_constrained(const float * logits) {
 }
 
 llama_token Sampler::sample(float * logits) {
-    struct Restore {
-        Sampler & sampler;
-        float *   row;
-        ~Restore() { sampler.restore_row(row); }
-    } restore{*this, logits};
-
-    edit_row(logits);
+    const EditedRow row(*this, logits);
     if (!grammar_) {
         return choose(logits);
     }
@@ -261,17 +304,13 @@ llama_token Sampler::sample(float * logits) {
 }
 
 std::vector<llama_token_data> Sampler::distribution(float * logits) {
-    edit_row(logits);
+    const EditedRow row(*this, logits);
     if (top_k_on_row_ && !greedy()) {
         fill_best(logits);
     } else {
         fill_all(logits);
     }
-    llama_token_data_array list = candidate_array();
-    for (const Link & link : links_) {
-        llama_sampler_apply(link.get(), &list);
-    }
-    restore_row(logits);
+    const llama_token_data_array list = apply_links();
 
     std::vector<llama_token_data> result(list.data, list.data + list.size);
     std::sort(result.begin(), result.end(), [](const llama_token_data & a, const llama_token_data & b) {

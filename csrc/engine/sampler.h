@@ -23,10 +23,12 @@ namespace pyollama {
 // candidates as the long way.
 class PYOLLAMA_API Sampler {
   public:
-    // Throws Error(grammar) for a grammar that cannot be compiled.
+    // Throws Error(grammar) for a grammar that cannot be compiled, Error(invalid_argument) for a bias on a token
+    // outside the vocabulary.
     Sampler(std::shared_ptr<const Model> model, const SamplingParams & params);
 
-    // The prompt is history for penalties and DRY, but no part of what the grammar sees.
+    // The prompt is history for penalties and DRY, but no part of what the grammar sees. Throws
+    // Error(invalid_argument) for a token outside the vocabulary.
     void accept_prompt(const std::vector<llama_token> & prompt);
     void accept(llama_token token);
 
@@ -44,15 +46,19 @@ class PYOLLAMA_API Sampler {
     struct Deleter {
         void operator()(llama_sampler * sampler) const noexcept { llama_sampler_free(sampler); }
     };
-    using Link = std::unique_ptr<llama_sampler, Deleter>;
+    using Handle = std::unique_ptr<llama_sampler, Deleter>;
+    struct Link {
+        SamplerType type;
+        Handle      sampler;
+    };
+    class EditedRow;
 
     bool                   greedy() const noexcept { return params_.temperature <= 0.0f; }
     void                   add_link(SamplerType type);
-    void                   edit_row(float * logits);
-    void                   restore_row(float * logits);
+    void                   check(llama_token token) const;
     void                   fill_best(const float * logits);
     void                   fill_all(const float * logits);
-    llama_token_data_array candidate_array();
+    llama_token_data_array apply_links();
     llama_token            choose(const float * logits);
     llama_token            choose_among_candidates();
     llama_token            choose_constrained(const float * logits);
@@ -64,7 +70,7 @@ class PYOLLAMA_API Sampler {
     bool                         penalties_on_row_ = false; // they come first, so they edit the row itself
     bool                         top_k_on_row_     = false; // nothing active stands before top_k
     std::vector<Link>            links_;
-    Link                         pick_;
+    Handle                       pick_;
     std::unique_ptr<Grammar>     grammar_;
 
     std::vector<std::pair<llama_token, float>> bias_;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -33,6 +34,9 @@ def main() -> None:
     """Run the command line and exit: 0, or 1 with ``Error: ...`` on the error output."""
     from pyollama.errors import Error
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a character gets a question mark for it, not an end of the answer.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = cli.main(prog_name="pyollama", standalone_mode=False)
     except click.Abort:

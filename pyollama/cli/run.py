@@ -27,10 +27,9 @@ def run(model: str, prompt: tuple[str, ...], format_text: str | None, verbose: b
     Prints the answer to PROMPT as it is generated. What comes on the standard input is put before it.
     """
     words = list(prompt)
-    if not sys.stdin.isatty():
-        piped = sys.stdin.read()
-        words = [piped, *words] if piped else words
-    elif not words:
+    if piped := _piped():
+        words = [piped, *words]
+    elif not words and sys.stdin is not None and sys.stdin.isatty():
         raise click.UsageError(f'run needs a prompt, such as: pyollama run {model} "Why is the sky blue?"')
     from pyollama.llm import LLM
 
@@ -46,6 +45,16 @@ def run(model: str, prompt: tuple[str, ...], format_text: str | None, verbose: b
                 _print_timings(stats, loaded, time.perf_counter() - begin)
 
 
+def _piped() -> str:
+    """What another program writes to the standard input; empty at a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return ""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"the standard input is not text: {error}") from None
+
+
 def _print_vector(llm: LLM, text: str) -> None:
     if not text:
         raise click.UsageError(
@@ -56,15 +65,15 @@ def _print_vector(llm: LLM, text: str) -> None:
 
 def _print_answer(llm: LLM, text: str, format_text: str | None) -> Stats | None:
     """Print the answer; None when it was interrupted, which is no error."""
-    with llm.generate(text, stream=True, format=format_text) as stream:
-        try:
+    try:
+        with llm.generate(text, stream=True, format=format_text) as stream:
             for chunk in stream:
                 # One write, so that a reader sees each piece at once.
                 sys.stdout.write(chunk.text)
                 sys.stdout.flush()
-        except KeyboardInterrupt:
-            click.echo()
-            return None
+    except KeyboardInterrupt:
+        click.echo()
+        return None
     click.echo("\n")
     return stream.result.stats
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import threading
 import weakref
 from typing import Any, Protocol
 
 from pyollama import native
 
-__all__ = ["close_at_exit", "devices", "live_handles", "recent_log", "start", "system_info"]
+__all__ = [
+    "close_at_exit",
+    "devices",
+    "end_thread_at_exit",
+    "live_handles",
+    "recent_log",
+    "start",
+    "system_info",
+]
 
 
 class Closable(Protocol):
@@ -18,6 +27,7 @@ class Closable(Protocol):
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
+_exiting = threading.Event()
 
 
 def start() -> None:
@@ -67,7 +77,17 @@ def close_at_exit(closable: Closable) -> None:
     _open.add(closable)
 
 
+def end_thread_at_exit() -> None:
+    """Call it where something turned out to be closed: a daemon thread ends quietly if the exit closed it.
+
+    It would die of `Closed` otherwise, with a traceback on a program that did nothing wrong.
+    """
+    if _exiting.is_set() and threading.current_thread().daemon:
+        raise SystemExit
+
+
 @atexit.register
 def _close_all() -> None:
+    _exiting.set()
     for closable in list(_open):
         closable.close()

@@ -33,8 +33,7 @@ class Dispatcher:
         self.channel: Any = native_engine.Channel()
         self._lock = threading.Lock()
         # Weak, so that a receiver that everybody else has dropped goes away, and cancels its request by that.
-        # None: nobody waits.
-        self._receivers: dict[int, weakref.ref[Receiver] | None] = {}
+        self._receivers: dict[int, weakref.ref[Receiver]] = {}
         # Events can arrive before their request is registered, as its id is known only after it was submitted.
         self._early: dict[int, list[Any]] = {}
         self._closed = False
@@ -43,11 +42,10 @@ class Dispatcher:
 
     def register(self, request_id: int, receiver: Receiver) -> None:
         """Post the events of a request to ``receiver``, on the dispatcher's thread; also those already here."""
-        self._register(request_id, weakref.ref(receiver))
-
-    def ignore(self, request_id: int) -> None:
-        """Drop the events of a request."""
-        self._register(request_id, None)
+        with self._lock:
+            self._receivers[request_id] = weakref.ref(receiver)
+            for event in self._early.pop(request_id, ()):
+                self._deliver(event)
 
     def close(self) -> None:
         """End the thread. Idempotent."""
@@ -55,12 +53,6 @@ class Dispatcher:
         self.channel.interrupt()
         if self._thread is not threading.current_thread():
             self._thread.join()
-
-    def _register(self, request_id: int, receiver: weakref.ref[Receiver] | None) -> None:
-        with self._lock:
-            self._receivers[request_id] = receiver
-            for event in self._early.pop(request_id, ()):
-                self._deliver(event)
 
     def _run(self) -> None:
         while not self._closed:
@@ -77,9 +69,8 @@ class Dispatcher:
         if event.request_id not in self._receivers:
             self._early.setdefault(event.request_id, []).append(event)
             return
-        reference = self._receivers[event.request_id]
+        receiver = self._receivers[event.request_id]()
         if event.finish is not None:
             del self._receivers[event.request_id]
-        receiver = reference() if reference is not None else None
         if receiver is not None:
             receiver.post(event)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyollama.engine import backend, sizing
 from pyollama.engine.model import Model
-from pyollama.errors import Unsupported
+from pyollama.errors import Closed, Unsupported
 
 __all__ = ["Embedder"]
 
@@ -65,7 +65,11 @@ class Embedder:
             Closed: The embedder was closed.
         """
         out = np.empty((len(inputs), self.n_embd), dtype=np.float32)
-        self._native.embed(inputs, out)
+        try:
+            self._native.embed(inputs, out)
+        except Closed:
+            backend.end_thread_at_exit()
+            raise
         return out
 
     def close(self) -> None:

@@ -95,15 +95,12 @@ class Engine:
 
     async def agenerate(self, request: GenerationRequest) -> AsyncGeneration:
         """As `generate`; compiling a grammar does not hold up the event loop."""
-        dispatcher = self._running_dispatcher()
-        submitting = asyncio.create_task(asyncio.to_thread(self._submit, request, dispatcher.channel))
+        generation = AsyncGeneration()
         try:
-            request_id = await asyncio.shield(submitting)
+            await asyncio.to_thread(self._begin, request, self._running_dispatcher(), generation)
         except asyncio.CancelledError:
-            submitting.add_done_callback(partial(self._abandon, dispatcher))
+            generation.close()  # the thread may not have come to the request yet
             raise
-        generation = AsyncGeneration(request_id, partial(self.cancel, request_id))
-        dispatcher.register(request_id, generation)
         return generation
 
     def cancel(self, request_id: int) -> None:
@@ -113,14 +110,15 @@ class Engine:
         except Closed:
             return  # with the engine all its requests have ended
 
-    def _abandon(self, dispatcher: Dispatcher, submitting: asyncio.Task[int]) -> None:
-        if not submitting.cancelled() and submitting.exception() is None:
-            self.cancel(submitting.result())
-            dispatcher.ignore(submitting.result())
+    def _begin(self, request: GenerationRequest, dispatcher: Dispatcher, generation: AsyncGeneration) -> None:
+        request_id = self._submit(request, dispatcher.channel)
+        generation.begin(request_id, partial(self.cancel, request_id))
+        dispatcher.register(request_id, generation)
 
     def _running_dispatcher(self) -> Dispatcher:
         with self._lock:
             if self._closed:
+                backend.end_thread_at_exit()
                 raise Closed("the engine was closed")
             if self._dispatcher is None:
                 self._dispatcher = Dispatcher()
@@ -129,25 +127,30 @@ class Engine:
     def _submit(self, request: GenerationRequest, channel: Any) -> int:
         sampling = request.sampling
         n_ctx = min(request.num_ctx or self.n_ctx, self.n_ctx)
-        if request.logprobs is not None and not 0 <= request.logprobs <= MAX_LOGPROBS:
-            raise InvalidRequest(f"logprobs must be between 0 and {MAX_LOGPROBS}, got {request.logprobs}")
-        request_id: int = self._native.submit(
-            request.prompt,
-            sampling,
-            channel,
-            seed=request.seed(),
-            logit_bias=self.model.logit_bias(sampling.logit_bias),
-            grammar=request.grammar or sampling.grammar,
-            stop=(*request.stop, *sampling.stop),
-            n_predict=request.limit(n_ctx),
-            n_keep=sampling.num_keep,
-            n_ctx=n_ctx,
-            n_batch=request.num_batch or self.model.options.num_batch,
-            shift=request.may_shift(),
-            cache_prompt=request.cache_prompt,
-            show_special=request.show_special,
-            n_logprobs=-1 if request.logprobs is None else request.logprobs,
-        )
+        n = request.logprobs
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= MAX_LOGPROBS):
+            raise InvalidRequest(f"logprobs must be an integer between 0 and {MAX_LOGPROBS}, got {n!r:.60}")
+        try:
+            request_id: int = self._native.submit(
+                request.prompt,
+                sampling,
+                channel,
+                seed=request.seed(),
+                logit_bias=self.model.logit_bias(sampling.logit_bias),
+                grammar=request.grammar or sampling.grammar,
+                stop=(*request.stop, *sampling.stop),
+                n_predict=request.limit(n_ctx),
+                n_keep=sampling.num_keep,
+                n_ctx=n_ctx,
+                n_batch=request.num_batch or self.model.options.num_batch,
+                shift=request.may_shift(),
+                cache_prompt=request.cache_prompt,
+                show_special=request.show_special,
+                n_logprobs=-1 if n is None else n,
+            )
+        except Closed:
+            backend.end_thread_at_exit()
+            raise
         return request_id
 
     def save_state(self, tokens: Sequence[int]) -> bytes:
@@ -156,7 +159,7 @@ class Engine:
         Raises:
             InvalidRequest: No sequence holds a beginning of them.
         """
-        state: bytes = self._native.save_state(tokens)
+        state: bytes = self._native.save_state(tokens, self.model.identity)
         return state
 
     def restore_state(self, state: bytes) -> int:
@@ -169,7 +172,7 @@ class Engine:
             InvalidRequest: The bytes are damaged or were saved with another model or other settings, or every
                 sequence is busy.
         """
-        count: int = self._native.restore_state(state)
+        count: int = self._native.restore_state(state, self.model.identity)
         return count
 
     def status(self) -> dict[str, Any]:

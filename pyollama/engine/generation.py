@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from pyollama import errors
+from pyollama.engine import backend
 
 __all__ = ["AsyncGeneration", "Generation"]
 
@@ -19,6 +22,8 @@ def _checked(event: Any) -> Any:
     """The event, unless it says that the request failed."""
     if event.finish == "error":
         kind: type[errors.Error] = getattr(errors, event.error_type)
+        if kind is errors.Closed:
+            backend.end_thread_at_exit()
         raise kind(event.error)
     if event.finish == "cancelled":
         raise errors.Cancelled("the generation was cancelled")
@@ -34,13 +39,15 @@ class Generation:
 
     Raises (while iterating):
         Cancelled: Somebody cancelled the request.
-        Closed: The engine was closed.
+        Closed: The engine was closed, or this is a child of the process that it runs in.
         EngineError: The engine failed.
     """
 
     def __init__(self, channel: Any, request_id: int, cancel: Callable[[], None]) -> None:
         self._channel = channel
         self._cancel = cancel
+        self._pid = os.getpid()
+        self._events: deque[Any] = deque()
         self.request_id = request_id
         self.finished = False
 
@@ -50,9 +57,12 @@ class Generation:
     def __next__(self) -> Any:
         if self.finished:
             raise StopIteration
-        while not (events := self._channel.collect(PATIENCE)):
-            pass
-        (event,) = events
+        while not self._events:
+            if self._pid != os.getpid():
+                raise errors.Closed(f"the generation belongs to process {self._pid}, which it was forked from")
+            # One call, so that Ctrl-C cannot come between taking events and keeping them.
+            self._events.extend(chain.from_iterable(map(self._channel.collect, (PATIENCE,))))
+        event = self._events.popleft()
         self.finished = event.finish is not None
         return _checked(event)
 
@@ -79,20 +89,27 @@ class Generation:
 class AsyncGeneration:
     """As `Generation`, for ``async for``. Belongs to the event loop that it was made in."""
 
-    def __init__(self, request_id: int, cancel: Callable[[], None]) -> None:
-        self._cancel = cancel
+    def __init__(self) -> None:
+        self.finished = False
+        self.request_id = 0
+        self._cancel: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._events: deque[Any] = deque()
         self._ready = asyncio.Event()
+
+    def begin(self, request_id: int, cancel: Callable[[], None]) -> None:
+        """Say which request it is, from another thread; it may have been closed already."""
         self.request_id = request_id
-        self.finished = False
+        self._cancel = cancel
+        if self.finished:
+            cancel()
 
     def post(self, event: Any) -> None:
         """Take an event from another thread."""
         try:
             self._loop.call_soon_threadsafe(self._put, event)
         except RuntimeError:  # the loop is closed: nobody will read on
-            self._cancel()
+            self.close()
 
     def _put(self, event: Any) -> None:
         self._events.append(event)
@@ -113,13 +130,18 @@ class AsyncGeneration:
 
     def cancel(self) -> None:
         """End the request before its next micro-batch. Idempotent."""
-        self._cancel()
+        if self._cancel is not None:
+            self._cancel()
+
+    def close(self) -> None:
+        """As `aclose`."""
+        if not self.finished:
+            self.finished = True
+            self.cancel()
 
     async def aclose(self) -> None:
         """Cancel the request if it still runs, and iterate no further. Idempotent."""
-        if not self.finished:
-            self.finished = True
-            self._cancel()
+        self.close()
 
     async def __aenter__(self) -> AsyncGeneration:
         return self
@@ -128,5 +150,4 @@ class AsyncGeneration:
         await self.aclose()
 
     def __del__(self) -> None:
-        if not self.finished:
-            self._cancel()
+        self.close()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import numbers
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 from pyollama.engine import backend
 from pyollama.engine.options import LoadOptions
-from pyollama.errors import InvalidRequest
+from pyollama.errors import InvalidRequest, OptionError
 from pyollama.gguf import GGUFHeader
 
-__all__ = ["Adapter", "Model"]
+__all__ = ["Adapter", "Model", "read_adapters"]
+
+SAMPLE = 512  # bytes
 
 Adapter = str | os.PathLike[str] | tuple[str | os.PathLike[str], float]
 
@@ -30,6 +36,7 @@ class Model:
         InvalidModelFile: The file is not a model that can be loaded; native code has not read it.
         ModelLoadError: llama.cpp refused it, or memory is short.
         Cancelled: ``progress`` returned False.
+        InvalidRequest: An argument has the wrong type.
 
     Example::
 
@@ -49,9 +56,10 @@ class Model:
         self.header = GGUFHeader.read(path, kind=None if self.options.vocab_only else "model")
         if self.header.kind not in ("model", "vocabulary"):
             raise self.header.error("it holds no vocabulary: it is not a model")
-        pairs = [_adapter(item) for item in adapters]
-        for adapter_path, _ in pairs:
-            GGUFHeader.read(adapter_path, kind="adapter")
+        pairs = read_adapters(adapters)
+        if progress is not None and not callable(progress):
+            raise InvalidRequest(f"progress must be a function, got {type(progress).__name__}")
+        self._adapters = [(GGUFHeader.read(path, kind="adapter"), scale) for path, scale in pairs]
         backend.start()
         from pyollama.native import backend as native_backend
         from pyollama.native import model as native_model
@@ -76,8 +84,10 @@ class Model:
         if self.options.num_gqa < 2 or self.header.get("attention.head_count_kv") is not None:
             return {}
         if not isinstance(heads, int) or heads % self.options.num_gqa:
-            raise InvalidRequest(
-                f'option "num_gqa" is {self.options.num_gqa}, which does not divide {heads} attention heads'
+            raise OptionError(
+                f'option "num_gqa" is {self.options.num_gqa}, which does not divide {heads} attention heads',
+                option="num_gqa",
+                value=self.options.num_gqa,
             )
         return {f"{self.header.architecture}.attention.head_count_kv": heads // self.options.num_gqa}
 
@@ -136,12 +146,45 @@ class Model:
             result.extend((number, value) for number in ids)
         return result
 
+    @cached_property
+    def identity(self) -> int:
+        """A 64-bit number that differs between models whose saved states must not be mixed up.
+
+        It looks at the whole header and at a sample of every tensor, of the model and of its adapters.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for header, scale in [(self.header, 1.0), *self._adapters]:
+            digest.update(f"{header.size} {scale!r}".encode())
+            with open(header.path, "rb") as file:
+                digest.update(file.read(header.data_offset))
+                for tensor in header.tensors:
+                    for place in (0, tensor.nbytes // 2, tensor.nbytes - SAMPLE):
+                        file.seek(tensor.offset + max(0, place))
+                        digest.update(file.read(min(SAMPLE, tensor.nbytes)))
+        return int.from_bytes(digest.digest(), "little")
+
     @property
     def generates(self) -> bool:
         """Whether the model writes text; an encoder, as most embedding models are, does not."""
         return not self.options.vocab_only and not (self.native.has_encoder and not self.native.has_decoder)
 
 
+def read_adapters(given: Iterable[Adapter]) -> list[tuple[str, float]]:
+    """Path and scale of each adapter.
+
+    Raises:
+        InvalidRequest: It is no list, or one of them is neither a path nor a pair of path and scale.
+    """
+    if isinstance(given, (str, bytes, os.PathLike)) or not isinstance(given, Iterable):
+        raise InvalidRequest(f"adapters must be a list, got {type(given).__name__}")
+    return [_adapter(item) for item in given]
+
+
 def _adapter(item: Adapter) -> tuple[str, float]:
-    path, scale = item if isinstance(item, tuple) else (item, 1.0)
+    pair = item if isinstance(item, tuple) else (item, 1.0)
+    if len(pair) != 2 or not isinstance(pair[0], (str, os.PathLike)):
+        raise InvalidRequest(f"an adapter must be a path, or a path and a scale, got {item!r:.200}")
+    path, scale = pair
+    if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not math.isfinite(scale):
+        raise InvalidRequest(f"the scale of an adapter must be a finite number, got {scale!r:.60}")
     return os.fspath(path), float(scale)

@@ -22,8 +22,15 @@ MAX_PARALLEL = 8
 COMFORTABLE_CACHE = 512 << 20
 # Bytes of one number, by kv_cache_type; quantized types store blocks of 32 with a scale.
 BYTES_PER_NUMBER = {
-    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_0": 22 / 32, "q5_1": 24 / 32,
-    "q4_0": 18 / 32, "q4_1": 20 / 32, "iq4_nl": 18 / 32,
+    "f32": 4.0,
+    "f16": 2.0,
+    "bf16": 2.0,
+    "q8_0": 34 / 32,
+    "q5_0": 22 / 32,
+    "q5_1": 24 / 32,
+    "q4_0": 18 / 32,
+    "q4_1": 20 / 32,
+    "iq4_nl": 18 / 32,
 }
 
 

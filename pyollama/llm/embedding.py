@@ -20,8 +20,11 @@ def embed_texts(
     embedder: Embedder, texts: EmbeddingInput, *, truncate: bool, normalize: bool, dimensions: int | None
 ) -> NDArray[np.float32]:
     """As `LLM.embed`."""
-    if dimensions is not None and not 1 <= dimensions <= embedder.n_embd:
-        raise InvalidRequest(f"dimensions must be between 1 and {embedder.n_embd}, got {dimensions}")
+    most = embedder.n_embd
+    if dimensions is not None and (
+        isinstance(dimensions, bool) or not isinstance(dimensions, int) or not 1 <= dimensions <= most
+    ):
+        raise InvalidRequest(f"dimensions must be an integer between 1 and {most}, got {dimensions!r:.60}")
     if isinstance(texts, (bytes, dict)) or not isinstance(texts, Iterable):
         raise InvalidRequest(f"texts must be a str or a list of them, got {type(texts).__name__}")
     items = [texts] if isinstance(texts, str) else list(texts)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyollama.engine import Embedder, Engine, Model, Options
-from pyollama.engine.model import Adapter
+from pyollama.engine.model import Adapter, read_adapters
 from pyollama.errors import Closed, Unsupported
 from pyollama.llm.embedding import EmbeddingInput, embed_texts
 from pyollama.llm.preparation import Preparation, Prepared
 from pyollama.llm.results import ChatCompletion, Completion
-from pyollama.llm.settings import ChatSettings, GenerateSettings, OptionsLike
+from pyollama.llm.settings import ChatSettings, EmbedSettings, GenerateSettings, OptionsLike
 from pyollama.llm.source import ModelSource
 from pyollama.llm.stream import Answer, AsyncStream, C, Stream
 from pyollama.prompt.message import MessageLike
@@ -69,7 +69,7 @@ class LLM:
         self.model = Model(
             source.path,
             options=given.resolve().load,
-            adapters=[*source.adapters, *adapters],
+            adapters=[*source.adapters, *read_adapters(adapters)],
             progress=progress,
         )
         if self.model.generates:
@@ -274,7 +274,7 @@ class LLM:
             self._ready_embedder(), texts, truncate=truncate, normalize=normalize, dimensions=dimensions
         )
 
-    async def aembed(self, texts: EmbeddingInput, **settings: Unpack[ChatSettings]) -> NDArray[np.float32]:
+    async def aembed(self, texts: EmbeddingInput, **settings: Unpack[EmbedSettings]) -> NDArray[np.float32]:
         """As `embed`; the event loop is never held up."""
         return await asyncio.to_thread(self.embed, texts, **settings)
 

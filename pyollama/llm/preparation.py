@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -40,6 +40,7 @@ class Preparation:
         self._options = options
         self._system = system
         self._n_ctx = engine.n_ctx if engine is not None else 0
+        _check_system(system)
         source = model.native.chat_template() if engine is not None else ""
         self._template = _template(model, source) if source else None
 
@@ -58,6 +59,10 @@ class Preparation:
         self._check_model()
         if not isinstance(prompt, str):
             raise InvalidRequest(f"the prompt must be a str, got {type(prompt).__name__}")
+        if isinstance(context, (str, bytes, Mapping)) or not isinstance(context, Iterable):
+            raise InvalidRequest(f"context must be a list of token ids, got {type(context).__name__}")
+        _check_system(system)
+        before = tuple(context)
         if raw or self._template is None:
             if system:
                 why = "raw is set" if raw else "the model has no chat template"
@@ -67,7 +72,7 @@ class Preparation:
             message = Message("user", prompt)
             rendered = self._template.render(self._with_system([message], system))
             text, stop = rendered.prompt, rendered.stop
-        tokens = (*context, *self._model.tokenize(text, add_special=not context))
+        tokens = (*before, *self._model.tokenize(text, add_special=not before))
         return self._request(tokens, stop, options, format, logprobs)
 
     def chat(
@@ -146,6 +151,11 @@ class Preparation:
                     option=name,
                     value=value,
                 )
+
+
+def _check_system(system: object) -> None:
+    if system is not None and not isinstance(system, str):
+        raise InvalidRequest(f"the system message must be a str, got {type(system).__name__}")
 
 
 def _template(model: Model, source: str) -> ChatTemplate:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pyollama.errors import InvalidRequest, Unsupported
+from pyollama.errors import InvalidRequest, ModelNotFound, Unsupported
 from pyollama.store import Store
 
 __all__ = ["ModelSource"]
@@ -54,7 +54,10 @@ class ModelSource(msgspec.Struct, frozen=True):
         if not isinstance(model, str):
             raise InvalidRequest(f"a model is named by a str or a path, got {type(model).__name__}")
         if PATH.match(model):
-            path = Path(model).expanduser()
+            try:
+                path = Path(model).expanduser()
+            except RuntimeError:  # ~ and somebody who is not a user here
+                raise ModelNotFound(f"{model}: no such file", name=model) from None
             return cls(path.name, path)
         stored = Store.default().find(model)
         if stored.projector_paths:

@@ -134,8 +134,8 @@ cdef extern from "engine/engine.h" namespace "pyollama" nogil:
         CppEngine(shared_ptr[CppModel] model, const ContextParams & params) except +pyollama_raise_engine_error
         uint64_t submit(RequestParams params, shared_ptr[CppChannel] channel) except +pyollama_raise_engine_error
         bool cancel(uint64_t request_id) except +pyollama_raise_engine_error
-        string save_state(vector[llama_token] tokens) except +pyollama_raise_engine_error
-        uint64_t restore_state(string state) except +pyollama_raise_engine_error
+        string save_state(vector[llama_token] tokens, uint64_t identity) except +pyollama_raise_engine_error
+        uint64_t restore_state(string state, uint64_t identity) except +pyollama_raise_engine_error
         EngineStatus status() except +pyollama_raise_engine_error
         MemoryUse memory_use() except +pyollama_raise_engine_error
         void close() except +pyollama_raise_engine_error
@@ -181,6 +181,8 @@ cdef ContextParams context_params(object options, uint32_t n_ctx, uint32_t n_par
     params.n_ubatch = max(<uint32_t> options.num_batch, n_parallel)
     params.n_threads = n_threads
     params.flash_attn = _FLASH_ATTENTION[options.flash_attention]
+    if options.flash_attention == "auto" and options.kv_cache_type == "f32":
+        params.flash_attn = 0  # it would cast the whole cache to 16 bits at every step
     params.type_k = cache_type
     params.type_v = cache_type
     params.rope_freq_base = options.rope_frequency_base
@@ -342,22 +344,22 @@ cdef class Engine:
             known = engine.get().cancel(request_id)
         return known
 
-    def save_state(self, tokens):
-        """The cached state of the longest beginning of tokens, as bytes."""
+    def save_state(self, tokens, uint64_t identity):
+        """The cached state of the longest beginning of tokens, as bytes. identity: of the weights and adapters."""
         cdef shared_ptr[CppEngine] engine = self.get()
         cdef vector[llama_token] ids = token_vector(tokens)
         cdef string state
         with nogil:
-            state = engine.get().save_state(ids)
+            state = engine.get().save_state(ids, identity)
         return <bytes> state
 
-    def restore_state(self, bytes state):
+    def restore_state(self, bytes state, uint64_t identity):
         """Put a saved state back; returns its number of tokens."""
         cdef shared_ptr[CppEngine] engine = self.get()
         cdef string data = state
         cdef uint64_t n_tokens
         with nogil:
-            n_tokens = engine.get().restore_state(move(data))
+            n_tokens = engine.get().restore_state(move(data), identity)
         return n_tokens
 
     def status(self):

@@ -71,7 +71,6 @@ cdef extern from "engine/model.h" namespace "pyollama" nogil:
         vector[pair[string, string]] metadata() except +pyollama_raise_engine_error
         string description() except +pyollama_raise_engine_error
         string chat_template(const string & name) except +pyollama_raise_engine_error
-        uint64_t fingerprint() noexcept
 
 
 cdef class Model:

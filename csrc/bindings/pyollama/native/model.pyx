@@ -1,6 +1,8 @@
 # distutils: language = c++
 """A loaded model: weights, vocabulary, adapters."""
 
+from cpython.number cimport PyNumber_Index
+
 import sys
 
 from pyollama.errors import Closed, InvalidRequest
@@ -27,7 +29,7 @@ cdef vector[llama_token] token_vector(object tokens) except *:
     cdef long long value
     try:
         for token in tokens:
-            value = token
+            value = PyNumber_Index(token)
             if value < 0 or value > 2147483647:
                 raise InvalidRequest(f"token {value} is not a token id: ids are not negative and fit 31 bits")
             result.push_back(<llama_token> value)
@@ -125,17 +127,18 @@ cdef class Model:
             text = model.detokenize(ids, remove_special, unparse_special)
         return <bytes> text
 
-    def piece(self, llama_token token, *, bool special=True):
+    def piece(self, token, *, bool special=True):
         """The bytes of one token."""
         cdef CppModel * model = self.get()
-        if not model.is_valid(token):
+        cdef vector[llama_token] one = token_vector((token,))
+        if not model.is_valid(one[0]):
             raise InvalidRequest(f"token {token} is not in the vocabulary: ids go from 0 to {model.n_vocab() - 1}")
-        return <bytes> model.piece(token, special)
+        return <bytes> model.piece(one[0], special)
 
-    def is_eog(self, llama_token token):
+    def is_eog(self, token):
         """Whether the token ends a generation."""
         cdef CppModel * model = self.get()
-        return model.is_valid(token) and llama_vocab_is_eog(model.vocab(), token)
+        return 0 <= token < model.n_vocab() and llama_vocab_is_eog(model.vocab(), token)
 
     def metadata(self):
         """The scalar metadata of the file, as text."""
@@ -210,7 +213,3 @@ cdef class Model:
     @property
     def add_eos(self):
         return llama_vocab_get_add_eos(self.get().vocab())
-
-    @property
-    def fingerprint(self):
-        return self.get().fingerprint()
