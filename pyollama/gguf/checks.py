@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pyollama.gguf.architectures import check_architecture
 from pyollama.gguf.types import GGUFArray
+from pyollama.gguf.values import per_layer, uint32
 
 if TYPE_CHECKING:
     from pyollama.gguf.header import GGUFHeader
@@ -53,6 +55,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "rope.dimension_count": (0, 65_536),
     "rope.dimension_count_swa": (0, 65_536),
     "rope.scaling.original_context_length": (0, INT32_MAX),
+    # Layers are taken modulo this one.
+    "full_attention_interval": (1, INT32_MAX),
     "ssm.conv_kernel": (1, 65_536),
     "ssm.inner_size": (1, MAX_WIDTH),
     "ssm.state_size": (1, 65_536),
@@ -142,6 +146,8 @@ def check(header: GGUFHeader) -> None:
         _check_floats(header)
         _check_vocabulary(header)
         _check_tensors(header)
+        if header.kind == "model":
+            check_architecture(header)
 
 
 def _is_later_part(header: GGUFHeader) -> bool:
@@ -168,30 +174,6 @@ def _shown(value: object) -> str:
     return repr(value) if not isinstance(value, str) else repr(value[:60])
 
 
-def _uint32(header: GGUFHeader, name: str) -> int | None:
-    """A number of the architecture, None where the file has none."""
-    key = f"{header.architecture}.{name}"
-    value = header.values.get(key)
-    if value is None:
-        return None
-    if header.types[key] != "uint32" or not isinstance(value, int):
-        raise header.error(f"{key} must be a uint32, not {header.types[key]}")
-    return value
-
-
-def _per_layer(header: GGUFHeader, name: str) -> list[int] | None:
-    """The value for each layer; a single number counts for all of them."""
-    key = f"{header.architecture}.{name}"
-    value = header.values.get(key)
-    n_layers = _uint32(header, "block_count") or 1
-    if not isinstance(value, GGUFArray):
-        number = _uint32(header, name)
-        return None if number is None else [number] * n_layers
-    if value.type not in ("uint32", "int32", "bool") or value.length != n_layers:
-        raise header.error(f"{key} must have one integer for each of the {n_layers} layers")
-    return [int(number) for number in header.array(key)]
-
-
 def _check_range(header: GGUFHeader, key: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise header.error(f"{key} is {value}, must be between {low} and {high}")
@@ -199,44 +181,44 @@ def _check_range(header: GGUFHeader, key: str, value: int, low: int, high: int) 
 
 def _check_ranges(header: GGUFHeader) -> None:
     for name, (low, high) in RANGES.items():
-        value = _uint32(header, name)
+        value = uint32(header, name)
         if value is not None:
             _check_range(header, f"{header.architecture}.{name}", value, low, high)
     for name, high in PER_LAYER.items():
-        for value in _per_layer(header, name) or ():
+        for value in per_layer(header, name) or ():
             _check_range(header, f"{header.architecture}.{name}", value, 0, high)
     if header.kind == "model":
         for name in ("context_length", "embedding_length", "block_count"):
-            if _uint32(header, name) is None:
+            if uint32(header, name) is None:
                 raise header.error(f"{header.architecture}.{name} is missing")
 
 
 def _check_layers(header: GGUFHeader) -> None:
-    n_layers = _uint32(header, "block_count") or 0
+    n_layers = uint32(header, "block_count") or 0
     for name in ("nextn_predict_layers", "posnet.block_count", "convnext.block_count"):
-        value = _uint32(header, name)
+        value = uint32(header, name)
         if value is not None and value > n_layers:
             raise header.error(f"{header.architecture}.{name} is {value}, the model has {n_layers} layers")
-    loops = _uint32(header, "num_loops") or 1
+    loops = uint32(header, "num_loops") or 1
     if n_layers * loops > MAX_LAYERS:
         raise header.error(f"{n_layers} layers in {loops} loops are more than {MAX_LAYERS}")
 
 
 def _check_attention(header: GGUFHeader) -> None:
     arch = header.architecture
-    heads = _per_layer(header, "attention.head_count")
+    heads = per_layer(header, "attention.head_count")
     if heads is None:
         return
-    width = _uint32(header, "embedding_length") or 0
-    kv_heads = _per_layer(header, "attention.head_count_kv") or heads
+    width = uint32(header, "embedding_length") or 0
+    kv_heads = per_layer(header, "attention.head_count_kv") or heads
     varies = isinstance(header.values[f"{arch}.attention.head_count"], GGUFArray)
     varies_kv = isinstance(header.values.get(f"{arch}.attention.head_count_kv"), GGUFArray)
     if heads[0] == 0:
         if not varies and arch not in RECURRENT:
             raise header.error(f"{arch}.attention.head_count is 0")
         return
-    key_length = _uint32(header, "attention.key_length")
-    value_length = _uint32(header, "attention.value_length")
+    key_length = uint32(header, "attention.key_length")
+    value_length = uint32(header, "attention.value_length")
     if (key_length is None or value_length is None) and width:
         if width < heads[0] or (width % heads[0] and not varies):
             raise header.error(f"the width {width} cannot be divided among {heads[0]} attention heads")
@@ -252,8 +234,8 @@ def _check_attention(header: GGUFHeader) -> None:
             raise header.error(f"the key-value heads of layer {layer} are {n_kv} x {key_length}: too large")
     # ggml_rope asserts an even number that fits the head.
     for name, length_name in (("", ""), ("_swa", "_swa")):
-        rotated = _uint32(header, f"rope.dimension_count{name}")
-        length = _uint32(header, f"attention.key_length{length_name}") or key_length
+        rotated = uint32(header, f"rope.dimension_count{name}")
+        length = uint32(header, f"attention.key_length{length_name}") or key_length
         if rotated is not None and (rotated % 2 or (length and rotated > length)):
             raise header.error(
                 f"{arch}.rope.dimension_count{name} is {rotated}, must be even and at most {length}"
@@ -263,9 +245,9 @@ def _check_attention(header: GGUFHeader) -> None:
 def _check_experts(header: GGUFHeader) -> None:
     """load_hparams asserts all of this."""
     arch = header.architecture
-    experts = _uint32(header, "expert_count") or 0
-    used = max(_per_layer(header, "expert_used_count") or [0])
-    groups = _uint32(header, "expert_group_count") or 0
+    experts = uint32(header, "expert_count") or 0
+    used = max(per_layer(header, "expert_used_count") or [0])
+    groups = uint32(header, "expert_group_count") or 0
     if arch in ("hunyuan_vl", "hunyuan-dense") and experts <= 1:
         experts = used = 0
     if used > experts or (experts and not used):
@@ -273,7 +255,7 @@ def _check_experts(header: GGUFHeader) -> None:
     if groups and groups >= experts:
         raise header.error(f"{arch} has {groups} groups of {experts} experts")
     if groups > 1:
-        used_groups = _uint32(header, "expert_group_used_count") or 0
+        used_groups = uint32(header, "expert_group_used_count") or 0
         if experts % groups or not 0 < used_groups < groups:
             raise header.error(f"{arch} uses {used_groups} of {groups} groups of {experts} experts")
 

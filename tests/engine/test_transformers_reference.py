@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pyollama.native.engine import Channel, Embedder, Engine
-from pyollama.native.model import Model
 
-from pyollama.engine.options import LoadOptions, SamplingOptions
+from pyollama.engine import LoadOptions, Model, SamplingOptions
 from pyollama.errors import ContextLengthExceeded, InvalidRequest
-from pyollama.native import LIBRARY_DIR, backend
+from pyollama.native.engine import Channel, Embedder
+from pyollama.native.engine import Engine as NativeEngine
 
 if TYPE_CHECKING:
     from .reference_models import ReferenceModel, ReferenceModels
@@ -104,15 +103,26 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReferenceMod
         yield reference_models.build(tmp_path_factory.mktemp("reference"))
 
 
+class Engine(NativeEngine):
+    """Saves and restores under the identity of its model, as `pyollama.engine.Engine` does."""
+
+    identity = 0
+
+    def save_state(self, tokens: list[int]) -> bytes:
+        return super().save_state(tokens, self.identity)
+
+    def restore_state(self, state: bytes) -> int:
+        return super().restore_state(state, self.identity)
+
+
 @pytest.fixture(scope="session")
 def load() -> Callable[..., Model]:
     """Loads a file on the CPU, each file and each set of adapters once."""
-    backend.init(str(LIBRARY_DIR))
     models: dict[Any, Model] = {}
 
     def load(path: Path, adapters: tuple[tuple[str, float], ...] = ()) -> Model:
         if (path, adapters) not in models:
-            models[path, adapters] = Model(str(path), adapters=adapters, n_gpu_layers=0)
+            models[path, adapters] = Model(path, adapters=adapters, options=LoadOptions(num_gpu=0))
         return models[path, adapters]
 
     return load
@@ -132,8 +142,11 @@ def start(load: Callable[..., Model]) -> Iterator[Callable[..., Engine]]:
         **options: Any,
     ) -> Engine:
         given = {"kv_cache_type": "f32", "flash_attention": False, **options}
-        native = model if isinstance(model, Model) else load(model.gguf)
-        engine = Engine(native, LoadOptions(**given), n_ctx=n_ctx, n_parallel=n_parallel, n_threads=n_threads)
+        loaded = model if isinstance(model, Model) else load(model.gguf)
+        engine = Engine(
+            loaded.native, LoadOptions(**given), n_ctx=n_ctx, n_parallel=n_parallel, n_threads=n_threads
+        )
+        engine.identity = loaded.identity
         engines.append(engine)
         return engine
 
@@ -533,7 +546,7 @@ def test_encoder_embeddings(
 ) -> None:
     """Would catch: inputs of one call that see each other, rows in a wrong order, another pooling."""
     options = LoadOptions(flash_attention=flash_attention)
-    embedder = Embedder(load(bert.gguf), options, n_ctx=512, n_threads=N_THREADS)
+    embedder = Embedder(load(bert.gguf).native, options, n_ctx=512, n_threads=N_THREADS)
     together = embed(embedder, texts)
     expected = np.stack([bert.hidden_states(text).mean(axis=0) for text in texts])
     # llama.cpp looks GELU up in a table of 16-bit floats: a bit of rounding before it may be a step there
@@ -550,7 +563,7 @@ def test_decoder_embeddings(
 ) -> None:
     """Would catch: the state of another token than the last, one before the norm, an earlier call's cells."""
     options = LoadOptions(kv_cache_type="f32", flash_attention=flash_attention)
-    embedder = Embedder(load(decoder.gguf), options, n_ctx=700, n_threads=N_THREADS)
+    embedder = Embedder(load(decoder.gguf).native, options, n_ctx=700, n_threads=N_THREADS)
     inputs = [random_prompt(length, seed=length) for length in (5, 700, 1, 64, 17, 513, 2, 100)]
     expected = np.stack([decoder.hidden_states(tokens)[-1] for tokens in inputs])
     most = 1e-1 if flash_attention else 1e-4
@@ -566,7 +579,7 @@ def test_embeddings_with_lora(reference: ReferenceModels, load: Callable[..., Mo
     merged = reference.llama.with_lora(reference.lora, 0.5)
     model = load(reference.llama.gguf, ((str(reference.lora.gguf), 0.5),))
     embedder = Embedder(
-        model, LoadOptions(kv_cache_type="f32", flash_attention=False), n_ctx=64, n_threads=N_THREADS
+        model.native, LoadOptions(kv_cache_type="f32", flash_attention=False), n_ctx=64, n_threads=N_THREADS
     )
     inputs = [random_prompt(length, seed=length) for length in (3, 20)]
     expected = np.stack([merged.hidden_states(one)[-1] for one in inputs])
