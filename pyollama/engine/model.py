@@ -166,7 +166,9 @@ class Model:
     @property
     def generates(self) -> bool:
         """Whether the model writes text; an encoder, as most embedding models are, does not."""
-        return not self.options.vocab_only and not (self.native.has_encoder and not self.native.has_decoder)
+        if self.options.vocab_only or self.options.embedding_only:
+            return False
+        return not self.native.has_encoder or bool(self.native.has_decoder)
 
 
 def read_adapters(given: Iterable[Adapter]) -> list[tuple[str, float]]:

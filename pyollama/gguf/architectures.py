@@ -21,6 +21,8 @@ WITH_EXPERTS = (
     *("bailingmoe2", "glm4moe", "grovemoe", "lfm2moe", "llada-moe", "qwen35moe", "qwen4exp"),
     "smallthinker",
 )
+# These divide by the number of heads.
+WITH_HEADS = ("gemma2", "gemma3", "olmo2", "phimoe")
 # Numbers that are divisors. Only plamo2 says 0 groups, and does not use the number.
 DIVISORS: dict[str, tuple[str, ...]] = {
     "deepseek4": ("attention.output_group_count",),
@@ -48,6 +50,8 @@ def check_architecture(header: GGUFHeader) -> None:
         used = per_layer(header, "expert_used_count") or [0]
         if not uint32(header, "expert_count") or not used[0]:
             raise header.error(f"{arch} is a mixture of experts, but the file uses none")
+    if arch in WITH_HEADS and not (per_layer(header, "attention.head_count") or [0])[0]:
+        raise header.error(f"{arch}.attention.head_count is missing or 0")
     for name in DIVISORS.get(arch, ()):
         if uint32(header, name) == 0:
             raise header.error(f"{arch}.{name} is 0")
