@@ -26,7 +26,7 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
-_open: weakref.WeakSet[Any] = weakref.WeakSet()
+_open: weakref.WeakSet[Closable] = weakref.WeakSet()
 _exiting = threading.Event()
 
 
@@ -42,8 +42,7 @@ def devices() -> list[dict[str, Any]]:
     from pyollama.native import backend
 
     start()
-    result: list[dict[str, Any]] = backend.devices()
-    return result
+    return backend.devices()
 
 
 def system_info() -> str:
@@ -51,22 +50,21 @@ def system_info() -> str:
     from pyollama.native import backend
 
     start()
-    return str(backend.system_info())
+    return backend.system_info()
 
 
 def recent_log() -> str:
     """The last lines that llama.cpp logged, at most 16 KiB. Nothing of it is ever printed."""
     from pyollama.native import backend
 
-    return str(backend.recent_log())
+    return backend.recent_log()
 
 
 def live_handles() -> dict[str, int]:
     """How many native models, contexts and engines exist now; for tests that nothing leaks."""
     from pyollama.native import backend
 
-    counts: dict[str, int] = backend.live_handles()
-    return counts
+    return backend.live_handles()
 
 
 def close_at_exit(closable: Closable) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pyollama.native.engine import Event
 
 __all__ = ["Dispatcher"]
 
@@ -12,7 +15,7 @@ __all__ = ["Dispatcher"]
 class Receiver(Protocol):
     """Whoever waits for the events of one request."""
 
-    def post(self, event: Any) -> None: ...
+    def post(self, event: Event) -> None: ...
 
 
 class Dispatcher:
@@ -30,12 +33,12 @@ class Dispatcher:
     def __init__(self) -> None:
         from pyollama.native import engine as native_engine
 
-        self.channel: Any = native_engine.Channel()
+        self.channel = native_engine.Channel()
         self._lock = threading.Lock()
         # Weak, so that a receiver that everybody else has dropped goes away, and cancels its request by that.
         self._receivers: dict[int, weakref.ref[Receiver]] = {}
         # Events can arrive before their request is registered, as its id is known only after it was submitted.
-        self._early: dict[int, list[Any]] = {}
+        self._early: dict[int, list[Event]] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="pyollama-dispatcher", daemon=True)
         self._thread.start()
@@ -65,7 +68,7 @@ class Dispatcher:
             for event in events:
                 self._deliver(event)
 
-    def _deliver(self, event: Any) -> None:
+    def _deliver(self, event: Event) -> None:
         if event.request_id not in self._receivers:
             self._early.setdefault(event.request_id, []).append(event)
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +40,13 @@ class Embedder:
 
         self.model = model
         self.n_ctx = sizing.context_length(model.header, model.options)
-        self._native: Any = native_engine.Embedder(
+        self._native = native_engine.Embedder(
             model.native,
             model.options,
             n_ctx=self.n_ctx,
             n_threads=sizing.thread_count(model.options.num_thread),
         )
-        self.n_embd: int = self._native.n_embd
+        self.n_embd = self._native.n_embd
         backend.close_at_exit(self)
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyollama.engine import backend, sizing
 from pyollama.engine.dispatcher import Dispatcher
@@ -14,6 +14,9 @@ from pyollama.engine.generation import AsyncGeneration, Generation
 from pyollama.engine.model import Model
 from pyollama.engine.request import GenerationRequest
 from pyollama.errors import Closed, InvalidRequest, Unsupported
+
+if TYPE_CHECKING:
+    from pyollama.native.engine import Channel
 
 __all__ = ["Engine"]
 
@@ -52,8 +55,8 @@ class Engine:
         self.n_parallel = sizing.parallel_requests(
             model.header, options, self.n_ctx, sizing.available_memory()
         )
-        self._new_channel: Callable[[], Any] = native_engine.Channel
-        self._native: Any = native_engine.Engine(
+        self._new_channel = native_engine.Channel
+        self._native = native_engine.Engine(
             model.native, options, n_ctx=self.n_ctx, n_parallel=self.n_parallel, n_threads=self.n_threads
         )
         self._lock = threading.Lock()
@@ -124,14 +127,14 @@ class Engine:
                 self._dispatcher = Dispatcher()
             return self._dispatcher
 
-    def _submit(self, request: GenerationRequest, channel: Any) -> int:
+    def _submit(self, request: GenerationRequest, channel: Channel) -> int:
         sampling = request.sampling
         n_ctx = min(request.num_ctx or self.n_ctx, self.n_ctx)
         n = request.logprobs
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= MAX_LOGPROBS):
             raise InvalidRequest(f"logprobs must be an integer between 0 and {MAX_LOGPROBS}, got {n!r:.60}")
         try:
-            request_id: int = self._native.submit(
+            return self._native.submit(
                 request.prompt,
                 sampling,
                 channel,
@@ -151,7 +154,6 @@ class Engine:
         except Closed:
             backend.end_thread_at_exit()
             raise
-        return request_id
 
     def save_state(self, tokens: Sequence[int]) -> bytes:
         """What the context holds of the longest beginning of ``tokens``, for `restore_state`.
@@ -159,8 +161,7 @@ class Engine:
         Raises:
             InvalidRequest: No sequence holds a beginning of them.
         """
-        state: bytes = self._native.save_state(tokens, self.model.identity)
-        return state
+        return self._native.save_state(tokens, self.model.identity)
 
     def restore_state(self, state: bytes) -> int:
         """Put a saved state back, where a prompt that begins with its tokens will find it.
@@ -172,19 +173,16 @@ class Engine:
             InvalidRequest: The bytes are damaged or were saved with another model or other settings, or every
                 sequence is busy.
         """
-        count: int = self._native.restore_state(state, self.model.identity)
-        return count
+        return self._native.restore_state(state, self.model.identity)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, int]:
         """Counts: n_running, n_waiting, n_parallel, n_ctx, n_cells (in use), n_decoded (tokens so far), failed.
 
         ``n_threads`` is how many compute now: fewer than the engine may use while other programs keep the
         processors busy, as threads that wait for each other would then be slower than one alone.
         """
-        status: dict[str, Any] = self._native.status()
-        return status
+        return self._native.status()
 
     def memory_use(self) -> dict[str, int]:
         """Bytes of model, context and compute buffers; ``gpu`` is the part of them that is on a GPU."""
-        use: dict[str, int] = self._native.memory_use()
-        return use
+        return self._native.memory_use()

@@ -7,10 +7,14 @@ import os
 from collections import deque
 from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyollama import errors
 from pyollama.engine import backend
+
+if TYPE_CHECKING:
+    from pyollama.native.engine import Channel
+    from pyollama.native.engine import Event as Event  # llm takes it from here, as it must not know native
 
 __all__ = ["AsyncGeneration", "Generation"]
 
@@ -18,7 +22,7 @@ __all__ = ["AsyncGeneration", "Generation"]
 PATIENCE = 0.2
 
 
-def _checked(event: Any) -> Any:
+def _checked(event: Event) -> Event:
     """The event, unless it says that the request failed."""
     if event.finish == "error":
         kind: type[errors.Error] = getattr(errors, event.error_type)
@@ -43,23 +47,25 @@ class Generation:
         EngineError: The engine failed.
     """
 
-    def __init__(self, channel: Any, request_id: int, cancel: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, request_id: int, cancel: Callable[[], None]) -> None:
         self._channel = channel
         self._cancel = cancel
         self._pid = os.getpid()
-        self._events: deque[Any] = deque()
+        self._events: deque[Event] = deque()
         self.request_id = request_id
         self.finished = False
 
     def __iter__(self) -> Generation:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Event:
         if self.finished:
             raise StopIteration
         while not self._events:
             if self._pid != os.getpid():
-                raise errors.Closed(f"the generation belongs to process {self._pid}, which it was forked from")
+                raise errors.Closed(
+                    f"the generation belongs to process {self._pid}, which it was forked from"
+                )
             # One call, so that Ctrl-C cannot come between taking events and keeping them.
             self._events.extend(chain.from_iterable(map(self._channel.collect, (PATIENCE,))))
         event = self._events.popleft()
@@ -94,7 +100,7 @@ class AsyncGeneration:
         self.request_id = 0
         self._cancel: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._events: deque[Any] = deque()
+        self._events: deque[Event] = deque()
         self._ready = asyncio.Event()
 
     def begin(self, request_id: int, cancel: Callable[[], None]) -> None:
@@ -104,21 +110,21 @@ class AsyncGeneration:
         if self.finished:
             cancel()
 
-    def post(self, event: Any) -> None:
+    def post(self, event: Event) -> None:
         """Take an event from another thread."""
         try:
             self._loop.call_soon_threadsafe(self._put, event)
         except RuntimeError:  # the loop is closed: nobody will read on
             self.close()
 
-    def _put(self, event: Any) -> None:
+    def _put(self, event: Event) -> None:
         self._events.append(event)
         self._ready.set()
 
     def __aiter__(self) -> AsyncGeneration:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Event:
         if self.finished:
             raise StopAsyncIteration
         while not self._events:

@@ -8,7 +8,6 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
 
 from pyollama.engine import backend
 from pyollama.engine.options import LoadOptions
@@ -66,7 +65,7 @@ class Model:
 
         if self.options.numa:
             native_backend.enable_numa()
-        self.native: Any = native_model.Model(
+        self.native = native_model.Model(
             self.header.path,
             adapters=pairs,
             n_gpu_layers=self.options.num_gpu,
@@ -117,8 +116,7 @@ class Model:
         """
         if not isinstance(text, str):
             raise InvalidRequest(f"a text to tokenize must be a str, got {type(text).__name__}")
-        tokens: list[int] = self.native.tokenize(text, add_special=add_special, parse_special=parse_special)
-        return tokens
+        return self.native.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     def detokenize(self, tokens: Sequence[int], *, special: bool = True) -> str:
         """The text of tokens; bytes that are no whole character become U+FFFD.
@@ -130,13 +128,11 @@ class Model:
         Raises:
             InvalidRequest: A token is not in the vocabulary.
         """
-        data: bytes = self.native.detokenize(tokens, unparse_special=special)
-        return data.decode("utf-8", "replace")
+        return self.native.detokenize(tokens, unparse_special=special).decode("utf-8", "replace")
 
     def piece(self, token: int, *, special: bool = True) -> bytes:
         """The bytes of one token; they need not be a whole character."""
-        data: bytes = self.native.piece(token, special=special)
-        return data
+        return self.native.piece(token, special=special)
 
     def logit_bias(self, bias: Iterable[tuple[int | str, float]]) -> list[tuple[int, float]]:
         """``bias`` by token id: a text stands for each of its tokens."""

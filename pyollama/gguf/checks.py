@@ -24,6 +24,7 @@ MAX_LAYERS = 512  # LLAMA_MAX_LAYERS: arrays of this size hold the values of lay
 MAX_EXPERTS = 1_024  # LLAMA_MAX_EXPERTS
 MAX_WIDTH = 1 << 20
 MAX_TOKENS = 1 << 22
+MAX_SUFFIXES = 1 << 26  # bytes; those of the real vocabulary have a tenth of it
 
 POOLING_TYPES = ("none", "mean", "cls", "last", "rank")
 ROPE_SCALING_TYPES = ("none", "linear", "yarn", "longrope")
@@ -284,10 +285,9 @@ def _check_floats(header: GGUFHeader) -> None:
 
 def _check_vocabulary(header: GGUFHeader) -> None:
     model = header.text("tokenizer.ggml.model")
-    if not model:
+    if model in ("", "none", "no_vocab"):
+        # tokenize() aborts.
         raise header.error("it has no tokenizer (tokenizer.ggml.model)")
-    if model in ("none", "no_vocab"):
-        return
     tokens = _vocabulary_array(header, "tokens", ("string",))
     if tokens is None or tokens.length == 0:
         raise header.error("it has no tokens (tokenizer.ggml.tokens)")
@@ -301,7 +301,11 @@ def _check_vocabulary(header: GGUFHeader) -> None:
     merges = _vocabulary_array(header, "merges", ("string",))
     if model in ("gpt2", "gemma4") and merges is None and header.text("tokenizer.ggml.pre") != "kimi-k2":
         raise header.error(f"its tokenizer is {model} and it has no merges (tokenizer.ggml.merges)")
-    _check_unique(header)
+    texts = header.raw_strings("tokenizer.ggml.tokens")
+    _check_unique(header, texts)
+    # llm_tokenizer_plamo2 makes all suffixes of each token, character by character.
+    if model == "plamo2" and sum(len(text) ** 2 for text in texts) > MAX_SUFFIXES:
+        raise header.error("its tokenizer is plamo2 and its tokens are too long for it")
     if model == "bert" and types is not None and BYTE_TOKEN in header.array("tokenizer.ggml.token_type"):
         # token_to_byte aborts for a vocabulary of word pieces.
         raise header.error("its tokenizer is bert, which cannot have tokens of the type byte")
@@ -318,9 +322,8 @@ def _vocabulary_array(header: GGUFHeader, name: str, types: tuple[str, ...]) -> 
     return value
 
 
-def _check_unique(header: GGUFHeader) -> None:
+def _check_unique(header: GGUFHeader, tokens: list[bytes]) -> None:
     """Tokens of the same text fail an assertion. As in C, a text ends at a NUL; an empty one gets a name."""
-    tokens = header.raw_strings("tokenizer.ggml.tokens")
     texts = set(tokens)
     if len(texts) == len(tokens) and b"" not in texts and not any(b"\0" in text for text in texts):
         return

@@ -39,12 +39,9 @@ def embed_texts(
 
 
 def _tokens(embedder: Embedder, index: int, item: str | Sequence[int], truncate: bool) -> Sequence[int]:
-    if isinstance(item, str):
-        tokens: Sequence[int] = embedder.model.tokenize(item)
-    elif isinstance(item, Sequence) and not isinstance(item, bytes):
-        tokens = item
-    else:
+    if not isinstance(item, Sequence) or isinstance(item, bytes):
         raise InvalidRequest(f"text {index} must be a str or a list of token ids, got {type(item).__name__}")
+    tokens = embedder.model.tokenize(item) if isinstance(item, str) else item
     if not tokens:
         raise InvalidRequest(f"text {index} is empty: it has no tokens to embed")
     excess = len(tokens) - embedder.n_ctx

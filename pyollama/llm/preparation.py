@@ -10,6 +10,7 @@ from pyollama.engine import OPTIONS, Engine, GenerationRequest, Model, Options
 from pyollama.errors import ContextLengthExceeded, InvalidRequest, OptionError, Unsupported
 from pyollama.llm.settings import OptionsLike
 from pyollama.prompt import ChatTemplate, Format, Message, grammar_of
+from pyollama.prompt.chat_template import Rendered
 from pyollama.prompt.message import MessageLike, read_messages
 
 __all__ = ["Preparation", "Prepared"]
@@ -67,13 +68,12 @@ class Preparation:
             if system:
                 why = "raw is set" if raw else "the model has no chat template"
                 raise InvalidRequest(f"{why}, so a system message has no place: put it into the prompt")
-            text, stop = prompt, ()
+            rendered = Rendered(prompt)
         else:
             message = Message("user", prompt)
             rendered = self._template.render(self._with_system([message], system))
-            text, stop = rendered.prompt, rendered.stop
-        tokens = (*before, *self._model.tokenize(text, add_special=not before))
-        return self._request(tokens, stop, options, format, logprobs)
+        tokens = (*before, *self._model.tokenize(rendered.prompt, add_special=not before))
+        return self._request(tokens, rendered.stop, options, format, logprobs)
 
     def chat(
         self,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from pyollama.prompt import Message
+
+if TYPE_CHECKING:
+    from pyollama.engine.generation import Event
 
 __all__ = ["ChatCompletion", "Chunk", "Completion", "Logprob", "Stats"]
 
@@ -104,13 +107,13 @@ class ChatCompletion(Completion, frozen=True, kw_only=True):
         return Message("assistant", self.text)
 
 
-def chunk_of(event: Any) -> Chunk:
+def chunk_of(event: Event) -> Chunk:
     """An event of the engine as a chunk."""
     logprobs = tuple(_logprob(chosen, top) for chosen, top in event.logprobs or ())
     return Chunk(event.text, tuple(event.tokens), logprobs)
 
 
-def stats_of(event: Any) -> Stats:
+def stats_of(event: Event) -> Stats:
     """The statistics of the engine's last event."""
     stats = event.stats
     return Stats(

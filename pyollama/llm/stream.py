@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pyollama.engine import AsyncGeneration, Generation
 from pyollama.errors import InvalidRequest
 from pyollama.llm.results import Chunk, Completion, chunk_of, stats_of
+
+if TYPE_CHECKING:
+    from pyollama.engine.generation import Event
 
 __all__ = ["AsyncStream", "Stream"]
 
@@ -23,11 +26,11 @@ class Answer(Generic[C]):
         self._chunks: list[Chunk] = []
         self._completion: C | None = None
 
-    def add(self, event: Any) -> Chunk:
+    def add(self, event: Event) -> Chunk:
         """Take the next event of the engine."""
         chunk = chunk_of(event)
         self._chunks.append(chunk)
-        if event.finish is not None:
+        if event.finish in ("stop", "length"):  # other ends are raised before they come here
             tokens = tuple(token for piece in self._chunks for token in piece.tokens)
             self._completion = self._kind(
                 text="".join(piece.text for piece in self._chunks),

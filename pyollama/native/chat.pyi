@@ -6,7 +6,12 @@ JSON_GRAMMAR: str
 
 class ChatTemplate:
     def __init__(
-        self, source: str | bytes, *, bos: str | bytes = "", eos: str | bytes = "", tool_use_source: str | bytes = ""
+        self,
+        source: str | bytes,
+        *,
+        bos: str | bytes = "",
+        eos: str | bytes = "",
+        tool_use_source: str | bytes = "",
     ) -> None: ...
     @property
     def source(self) -> str: ...

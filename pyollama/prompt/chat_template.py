@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -51,7 +50,7 @@ class ChatTemplate:
         from pyollama.native import chat
 
         self.source = source
-        self._native: Any = chat.ChatTemplate(source, bos=bos, eos=eos)
+        self._native = chat.ChatTemplate(source, bos=bos, eos=eos)
         self._flags = {"add_bos": add_bos, "add_eos": add_eos}
 
     def render(self, messages: Sequence[Message]) -> Rendered:
