@@ -24,6 +24,7 @@ MAX_LAYERS = 512  # LLAMA_MAX_LAYERS: arrays of this size hold the values of lay
 MAX_EXPERTS = 1_024  # LLAMA_MAX_EXPERTS
 MAX_WIDTH = 1 << 20
 MAX_TOKENS = 1 << 22
+MAX_TOKEN_LENGTH = 4_096  # the longest real ones have some hundred
 MAX_SUFFIXES = 1 << 26  # bytes; those of the real vocabulary have a tenth of it
 
 POOLING_TYPES = ("none", "mean", "cls", "last", "rank")
@@ -303,6 +304,12 @@ def _check_vocabulary(header: GGUFHeader) -> None:
         raise header.error(f"its tokenizer is {model} and it has no merges (tokenizer.ggml.merges)")
     texts = header.raw_strings("tokenizer.ggml.tokens")
     _check_unique(header, texts)
+    # naive_trie, in rwkv and t5, calls itself once per character until the stack ends.
+    if max(map(len, texts)) > MAX_TOKEN_LENGTH:
+        raise header.error(f"it has a token longer than {MAX_TOKEN_LENGTH} bytes")
+    # find_bpe_rank asserts that words have no spaces, which only this tokenizer takes out of them.
+    if header.text("tokenizer.ggml.pre") == "whitespace" and model != "whitespace":
+        raise header.error(f"its pre-tokenizer is whitespace and its tokenizer {model}")
     # llm_tokenizer_plamo2 makes all suffixes of each token, character by character.
     if model == "plamo2" and sum(len(text) ** 2 for text in texts) > MAX_SUFFIXES:
         raise header.error("its tokenizer is plamo2 and its tokens are too long for it")

@@ -75,7 +75,11 @@ class LLM:
         if self.model.generates:
             self._engine = Engine(self.model)
         self._preparation = Preparation(
-            self.model, given, system if system is not None else source.system, self._engine
+            self.model,
+            given,
+            system=source.system if system is None else system,
+            history=source.history,
+            engine=self._engine,
         )
 
     def close(self) -> None:

@@ -33,13 +33,23 @@ class Preparation:
         model: The model.
         options: What was given for the model; a request's own options win.
         system: System message for conversations without one; empty: none.
+        history: Messages that come before those of every conversation.
         engine: The engine that the requests are for; None where the model does not generate text.
     """
 
-    def __init__(self, model: Model, options: Options, system: str, engine: Engine | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        options: Options,
+        *,
+        system: str,
+        history: tuple[Message, ...],
+        engine: Engine | None,
+    ) -> None:
         self._model = model
         self._options = options
         self._system = system
+        self._history = history
         self._n_ctx = engine.n_ctx if engine is not None else 0
         _check_system(system)
         source = model.native.chat_template() if engine is not None else ""
@@ -70,8 +80,8 @@ class Preparation:
                 raise InvalidRequest(f"{why}, so a system message has no place: put it into the prompt")
             rendered = Rendered(prompt)
         else:
-            message = Message("user", prompt)
-            rendered = self._template.render(self._with_system([message], system))
+            conversation = [Message("user", prompt)]
+            rendered = self._template.render(self._with_beginning(conversation, system))
         tokens = (*before, *self._model.tokenize(rendered.prompt, add_special=not before))
         return self._request(tokens, rendered.stop, options, format, logprobs)
 
@@ -90,7 +100,7 @@ class Preparation:
             raise Unsupported(
                 f"{self._model.header.path} has no chat template: use generate(), which gives it the text as it is"
             )
-        rendered = self._template.render(self._with_system(conversation, None))
+        rendered = self._template.render(self._with_beginning(conversation, None))
         tokens = tuple(self._model.tokenize(rendered.prompt))
         return self._request(tokens, rendered.stop, options, format, logprobs)
 
@@ -100,9 +110,12 @@ class Preparation:
                 f"{self._model.header.path} does not generate text; use it for embed() or tokenize()"
             )
 
-    def _with_system(self, messages: list[Message], system: str | None) -> list[Message]:
+    def _with_beginning(self, messages: list[Message], system: str | None) -> list[Message]:
+        """The model's own system message and history first, as the reference does."""
         text = self._system if system is None else system
-        return [Message("system", text), *messages] if text and messages[0].role != "system" else messages
+        begins_with_system = messages[0].role == "system"
+        own = [Message("system", text)] if text and not begins_with_system else []
+        return [*own, *self._history, *messages]
 
     def _request(
         self,

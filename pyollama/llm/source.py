@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
-from pyollama.errors import InvalidRequest, ModelNotFound, Unsupported
+from pyollama.errors import InvalidRequest, ModelNotFound
+from pyollama.prompt import Message
+from pyollama.prompt.message import read_messages
 from pyollama.store import Store
 
 __all__ = ["ModelSource"]
@@ -27,6 +29,7 @@ class ModelSource(msgspec.Struct, frozen=True):
         adapters: LoRA adapters.
         parameters: Options that the model brings.
         system: Its system message.
+        history: Messages that every conversation with it begins with.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ModelSource(msgspec.Struct, frozen=True):
     adapters: tuple[Path, ...] = ()
     parameters: dict[str, Any] = {}
     system: str = ""
+    history: tuple[Message, ...] = ()
 
     @classmethod
     def find(cls, model: str | os.PathLike[str]) -> ModelSource:
@@ -60,13 +64,11 @@ class ModelSource(msgspec.Struct, frozen=True):
                 raise ModelNotFound(f"{model}: no such file", name=model) from None
             return cls(path.name, path)
         stored = Store.default().find(model)
-        if stored.projector_paths:
-            # Its text part works alone; saying nothing would hide that it can do less here.
-            raise Unsupported(f"model {model!r} reads images, which this version cannot do yet")
         return cls(
-            str(stored.name),
-            stored.model_path,
-            tuple(stored.adapter_paths),
-            stored.parameters,
-            stored.system or "",
+            name=str(stored.name),
+            path=stored.model_path,
+            adapters=tuple(stored.adapter_paths),
+            parameters=stored.parameters,
+            system=stored.system or "",
+            history=tuple(read_messages(msgspec.to_builtins(stored.messages))) if stored.messages else (),
         )
