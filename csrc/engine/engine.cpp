@@ -219,12 +219,13 @@ void Engine::drop_cancelled() {
             finish(sequence, FinishReason::cancelled);
         }
     }
-    const auto gone = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                            [](const RequestPtr & request) { return !request->cancelled.load(); });
-    for (auto request = gone; request != waiting_.end(); ++request) {
-        end_waiting(*request, FinishReason::cancelled, ErrorCode::cancelled, "");
+    const auto staying = [](const RequestPtr & request) { return !request->cancelled.load(); };
+    const auto first   = std::stable_partition(waiting_.begin(), waiting_.end(), staying);
+    const std::vector<RequestPtr> gone(first, waiting_.end());
+    waiting_.erase(first, waiting_.end());
+    for (const RequestPtr & request : gone) {
+        end_waiting(request, FinishReason::cancelled, ErrorCode::cancelled, "");
     }
-    waiting_.erase(gone, waiting_.end());
 }
 
 void Engine::admit() {
@@ -248,17 +249,18 @@ void Engine::finish(Sequence & sequence, FinishReason reason) {
         event.text = request->text.finish();
         event.stop = request->text.stop();
     }
-    post_end(request, std::move(event));
     cache_.release(sequence);
+    post_end(request, std::move(event));
 }
 
 void Engine::fail(Sequence & sequence, ErrorCode code, const std::string & message) {
-    Event event;
+    const RequestPtr request = sequence.request;
+    Event            event;
     event.finish     = FinishReason::error;
     event.error_code = code;
     event.error      = message;
-    post_end(sequence.request, std::move(event));
     cache_.release(sequence);
+    post_end(request, std::move(event));
 }
 
 void Engine::end_waiting(const RequestPtr & request, FinishReason reason, ErrorCode code, const std::string & message) {
@@ -283,10 +285,10 @@ void Engine::end_all(ErrorCode code, const std::string & message) {
         inbox_.clear();
         tasks.swap(tasks_);
     }
-    for (const RequestPtr & request : waiting_) {
+    const std::deque<RequestPtr> gone = std::exchange(waiting_, {});
+    for (const RequestPtr & request : gone) {
         end_waiting(request, FinishReason::error, code, message);
     }
-    waiting_.clear();
     for (const auto & task : tasks) {
         task(); // each sees that the engine is closing and says so to its caller
     }
@@ -307,6 +309,7 @@ void Engine::post_end(const RequestPtr & request, Event && event) {
         std::lock_guard<std::mutex> lock(mutex_);
         live_.erase(request->id);
     }
+    update_status(); // first: whoever sees the end may ask, and must not find the request still running
     request->channel->post(std::move(event));
 }
 

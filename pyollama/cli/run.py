@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -49,6 +50,8 @@ def _piped() -> str:
     """What another program writes to the standard input; empty at a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return ""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="strict")  # some locales let anything pass
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as error:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from pyollama import native
 
 __all__ = [
+    "Loading",
     "close_at_exit",
     "devices",
     "end_thread_at_exit",
+    "is_exiting",
     "live_handles",
     "recent_log",
     "start",
@@ -75,13 +79,51 @@ def close_at_exit(closable: Closable) -> None:
     _open.add(closable)
 
 
+def is_exiting() -> bool:
+    """Whether the interpreter exits: every engine is closed, and of the threads only daemons are left."""
+    return _exiting.is_set()
+
+
 def end_thread_at_exit() -> None:
     """Call it where something turned out to be closed: a daemon thread ends quietly if the exit closed it.
 
     It would die of `Closed` otherwise, with a traceback on a program that did nothing wrong.
     """
-    if _exiting.is_set() and threading.current_thread().daemon:
+    if is_exiting() and threading.current_thread().daemon:
         raise SystemExit
+
+
+class Loading:
+    """The progress callback of a load: lets Ctrl-C through, and ends the load when the interpreter exits.
+
+    Native code that asks for the interpreter when that has gone takes the whole process with it; so the exit waits
+    until the load has noticed.
+
+    Args:
+        progress: The caller's own callback, if there is one.
+    """
+
+    PATIENCE = 10.0  # seconds: the caller's callback may be stuck
+
+    def __init__(self, progress: Callable[[float], bool | None] | None) -> None:
+        self._progress = progress
+        self._pid = os.getpid()
+        self._ended = threading.Event()
+        close_at_exit(self)
+
+    def __call__(self, fraction: float) -> bool | None:
+        if is_exiting():
+            return False
+        return self._progress(fraction) if self._progress is not None else None
+
+    def end(self) -> None:
+        """Say that the load is over."""
+        self._ended.set()
+
+    def close(self) -> None:
+        """Wait until it is over, unless it runs in the process that this one was forked from."""
+        if self._pid == os.getpid():
+            self._ended.wait(self.PATIENCE)
 
 
 @atexit.register

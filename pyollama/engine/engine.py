@@ -121,7 +121,6 @@ class Engine:
     def _running_dispatcher(self) -> Dispatcher:
         with self._lock:
             if self._closed:
-                backend.end_thread_at_exit()
                 raise Closed("the engine was closed")
             if self._dispatcher is None:
                 self._dispatcher = Dispatcher()

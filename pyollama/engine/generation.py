@@ -112,6 +112,8 @@ class AsyncGeneration:
 
     def post(self, event: Event) -> None:
         """Take an event from another thread."""
+        if event.finish == "error" and backend.is_exiting():
+            return  # only a loop in a daemon thread is left, and its task could only complain
         try:
             self._loop.call_soon_threadsafe(self._put, event)
         except RuntimeError:  # the loop is closed: nobody will read on

@@ -164,7 +164,9 @@ class Model:
         """Whether the model writes text; an encoder, as most embedding models are, does not."""
         if self.options.vocab_only or self.options.embedding_only:
             return False
-        return not self.native.has_encoder or bool(self.native.has_decoder)
+        # Encoders of BERT's kind look both ways; in llama.cpp's terms they have neither encoder nor decoder.
+        looks_back_only = self.header.get("attention.causal") is not False
+        return looks_back_only and (not self.native.has_encoder or bool(self.native.has_decoder))
 
 
 def read_adapters(given: Iterable[Adapter]) -> list[tuple[str, float]]:

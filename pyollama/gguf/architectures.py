@@ -187,6 +187,8 @@ def _check_nemotron_h(header: GGUFHeader) -> None:
 
 
 def _check_rwkv6(header: GGUFHeader) -> None:
+    if header.split is not None and header.split.count > 1:
+        return  # the tensors are in other parts too
     names = {tensor.name for tensor in header.tensors}
     for layer in range(uint32(header, "block_count") or 0):
         if not {f"blk.{layer}.time_mix_lerp_{kind}.weight" for kind in ("fused", "w")} & names:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pyollama.gguf.architectures import check_architecture
 from pyollama.gguf.types import GGUFArray
-from pyollama.gguf.values import per_layer, uint32
+from pyollama.gguf.values import per_layer, shown, uint32
+from pyollama.gguf.vocabulary import MAX_TOKENS, check_vocabulary
 
 if TYPE_CHECKING:
     from pyollama.gguf.header import GGUFHeader
@@ -23,14 +24,13 @@ INT32_MAX = 2**31 - 1
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS: arrays of this size hold the values of layers
 MAX_EXPERTS = 1_024  # LLAMA_MAX_EXPERTS
 MAX_WIDTH = 1 << 20
-MAX_TOKENS = 1 << 22
-MAX_TOKEN_LENGTH = 4_096  # the longest real ones have some hundred
-MAX_SUFFIXES = 1 << 26  # bytes; those of the real vocabulary have a tenth of it
 
 POOLING_TYPES = ("none", "mean", "cls", "last", "rank")
 ROPE_SCALING_TYPES = ("none", "linear", "yarn", "longrope")
 # Architectures without attention: their files say 0 heads.
 RECURRENT = ("mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7")
+# Architectures that need no rotation: their files may say 0.
+WITHOUT_POSITIONS = (*RECURRENT, "kimi-linear", "kimi-k3")
 
 # Single numbers: the smallest and the largest that a file may give.
 RANGES: dict[str, tuple[int, int]] = {
@@ -97,37 +97,6 @@ ENCODER: dict[str, tuple[int, int]] = {
     "num_mel_bins": (1, 65_536),
 }
 
-# Special tokens that a tokenizer has when the file names none, and which of them it adds by itself.
-DEFAULT_TOKENS: dict[str, dict[str, int | None]] = {
-    "llama": {"bos": 1, "eos": 2},
-    "bert": {"bos": 101, "seperator": 102},
-    "gpt2": {"bos": 11, "eos": 11},
-    "t5": {"bos": None, "eos": 1},
-    "gemma4": {"bos": None, "eos": None},
-}
-ADDED_TOKENS: dict[str, tuple[str, ...]] = {
-    "llama": ("bos",),
-    "bert": ("bos", "seperator"),
-    "gpt2": (),
-    "t5": ("eos",),
-    "gemma4": ("bos",),
-}
-BPE_WITH_BOS = (
-    *(
-        "llama3",
-        "llama-v3",
-        "llama-bpe",
-        "falcon3",
-        "falcon-h1",
-        "pixtral",
-        "midm-2.0",
-        "lfm2",
-        "jina-v5-nano",
-    ),
-    *("tekken", "chameleon"),
-)
-BYTE_TOKEN = 6
-
 
 def check(header: GGUFHeader) -> None:
     """Refuse a header that native code would not survive.
@@ -146,7 +115,7 @@ def check(header: GGUFHeader) -> None:
         _check_attention(header)
         _check_experts(header)
         _check_floats(header)
-        _check_vocabulary(header)
+        check_vocabulary(header)
         _check_tensors(header)
         if header.kind == "model":
             check_architecture(header)
@@ -162,7 +131,7 @@ def _check_names(header: GGUFHeader) -> None:
     for key in ("general.architecture", "general.type", "tokenizer.ggml.model", "tokenizer.ggml.pre"):
         value = header.values.get(key, "")
         if not isinstance(value, str) or len(value) > 64 or not value.isascii() or not value.isprintable():
-            raise header.error(f"{key} must be a short name, is {_shown(value)}")
+            raise header.error(f"{key} must be a short name, is {shown(value)}")
     for key in ("split.no", "split.count"):
         # gguf_get_val_u16 aborts on any other type.
         if header.types.get(key, "uint16") != "uint16":
@@ -170,10 +139,6 @@ def _check_names(header: GGUFHeader) -> None:
     split = header.split
     if split is not None and split.count > 1 and split.no >= split.count:
         raise header.error(f"it is part {split.no + 1} of {split.count} parts")
-
-
-def _shown(value: object) -> str:
-    return repr(value) if not isinstance(value, str) else repr(value[:60])
 
 
 def _check_range(header: GGUFHeader, key: str, value: int, low: int, high: int) -> None:
@@ -234,10 +199,12 @@ def _check_attention(header: GGUFHeader) -> None:
             )
         if n_kv * max(key_length or 1, value_length or 1) > 1 << 24:
             raise header.error(f"the key-value heads of layer {layer} are {n_kv} x {key_length}: too large")
-    # ggml_rope asserts an even number that fits the head.
+    # ggml_rope asserts an even number that fits the head, and does not return from 0.
     for name, length_name in (("", ""), ("_swa", "_swa")):
         rotated = uint32(header, f"rope.dimension_count{name}")
         length = uint32(header, f"attention.key_length{length_name}") or key_length
+        if rotated == 0 and arch not in WITHOUT_POSITIONS:
+            raise header.error(f"{arch}.rope.dimension_count{name} is 0")
         if rotated is not None and (rotated % 2 or (length and rotated > length)):
             raise header.error(
                 f"{arch}.rope.dimension_count{name} is {rotated}, must be even and at most {length}"
@@ -267,7 +234,7 @@ def _check_floats(header: GGUFHeader) -> None:
     scaling = header.get("rope.scaling.type", "linear")
     if scaling not in ROPE_SCALING_TYPES:
         raise header.error(
-            f"{arch}.rope.scaling.type is {_shown(scaling)}, must be one of {ROPE_SCALING_TYPES}"
+            f"{arch}.rope.scaling.type is {shown(scaling)}, must be one of {ROPE_SCALING_TYPES}"
         )
     for name in (
         # ggml_norm and ggml_rms_norm assert eps >= 0.
@@ -282,86 +249,6 @@ def _check_floats(header: GGUFHeader) -> None:
         value = header.get(name)
         if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= 0):
             raise header.error(f"{arch}.{name} is {value}, must be a number from 0 up")
-
-
-def _check_vocabulary(header: GGUFHeader) -> None:
-    model = header.text("tokenizer.ggml.model")
-    if model in ("", "none", "no_vocab"):
-        # tokenize() aborts.
-        raise header.error("it has no tokenizer (tokenizer.ggml.model)")
-    tokens = _vocabulary_array(header, "tokens", ("string",))
-    if tokens is None or tokens.length == 0:
-        raise header.error("it has no tokens (tokenizer.ggml.tokens)")
-    if tokens.length > MAX_TOKENS:
-        raise header.error(f"it has {tokens.length} tokens, at most {MAX_TOKENS} are possible")
-    scores = _vocabulary_array(header, "scores", ("float32", "int32"))
-    types = _vocabulary_array(header, "token_type", ("int32",))
-    for name, array in (("scores", scores), ("token_type", types)):
-        if array is not None and array.length != tokens.length:
-            raise header.error(f"it has {tokens.length} tokens, but tokenizer.ggml.{name} has {array.length}")
-    merges = _vocabulary_array(header, "merges", ("string",))
-    if model in ("gpt2", "gemma4") and merges is None and header.text("tokenizer.ggml.pre") != "kimi-k2":
-        raise header.error(f"its tokenizer is {model} and it has no merges (tokenizer.ggml.merges)")
-    texts = header.raw_strings("tokenizer.ggml.tokens")
-    _check_unique(header, texts)
-    # naive_trie, in rwkv and t5, calls itself once per character until the stack ends.
-    if max(map(len, texts)) > MAX_TOKEN_LENGTH:
-        raise header.error(f"it has a token longer than {MAX_TOKEN_LENGTH} bytes")
-    # find_bpe_rank asserts that words have no spaces, which only this tokenizer takes out of them.
-    if header.text("tokenizer.ggml.pre") == "whitespace" and model != "whitespace":
-        raise header.error(f"its pre-tokenizer is whitespace and its tokenizer {model}")
-    # llm_tokenizer_plamo2 makes all suffixes of each token, character by character.
-    if model == "plamo2" and sum(len(text) ** 2 for text in texts) > MAX_SUFFIXES:
-        raise header.error("its tokenizer is plamo2 and its tokens are too long for it")
-    if model == "bert" and types is not None and BYTE_TOKEN in header.array("tokenizer.ggml.token_type"):
-        # token_to_byte aborts for a vocabulary of word pieces.
-        raise header.error("its tokenizer is bert, which cannot have tokens of the type byte")
-    _check_added_tokens(header, model, tokens.length)
-
-
-def _vocabulary_array(header: GGUFHeader, name: str, types: tuple[str, ...]) -> GGUFArray | None:
-    key = f"tokenizer.ggml.{name}"
-    value = header.values.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, GGUFArray) or value.type not in types:
-        raise header.error(f"{key} must be an array of {' or '.join(types)}")
-    return value
-
-
-def _check_unique(header: GGUFHeader, tokens: list[bytes]) -> None:
-    """Tokens of the same text fail an assertion. As in C, a text ends at a NUL; an empty one gets a name."""
-    texts = set(tokens)
-    if len(texts) == len(tokens) and b"" not in texts and not any(b"\0" in text for text in texts):
-        return
-    seen: dict[bytes, int] = {}
-    for index, token in enumerate(tokens):
-        text = token.partition(b"\0")[0] or b"[EMPTY_%d]" % index
-        if text in seen:
-            raise header.error(f"its tokens {seen[text]} and {index} are the same: {text[:40]!r}")
-        seen[text] = index
-
-
-def _check_added_tokens(header: GGUFHeader, model: str, n_tokens: int) -> None:
-    """A token that is added to every prompt must exist: tokenize() asserts it."""
-    if model not in DEFAULT_TOKENS:
-        return
-    added = set(ADDED_TOKENS[model])
-    if model == "gpt2" and header.text("tokenizer.ggml.pre") in BPE_WITH_BOS:
-        added.add("bos")
-    for name in ("bos", "eos"):
-        wanted = header.get(f"tokenizer.ggml.add_{name}_token")
-        if isinstance(wanted, bool) and model not in ("bert", "gemma4"):
-            added = added | {name} if wanted else added - {name}
-    for name in sorted(added):
-        given = header.get(f"tokenizer.ggml.{name}_token_id")
-        default = DEFAULT_TOKENS[model].get(name)
-        known = [token for token in (given, default) if isinstance(token, int) and 0 <= token < n_tokens]
-        if not known:
-            raise header.error(
-                f"its tokenizer adds the token {name} to every text, but tokenizer.ggml.{name}_token_id is "
-                f"{given}, not one of its {n_tokens} tokens"
-            )
 
 
 def _check_tensors(header: GGUFHeader) -> None:

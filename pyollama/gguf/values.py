@@ -9,7 +9,7 @@ from pyollama.gguf.types import GGUFArray
 if TYPE_CHECKING:
     from pyollama.gguf.header import GGUFHeader
 
-__all__ = ["per_layer", "uint32"]
+__all__ = ["per_layer", "shown", "uint32"]
 
 
 def uint32(header: GGUFHeader, name: str) -> int | None:
@@ -34,3 +34,8 @@ def per_layer(header: GGUFHeader, name: str) -> list[int] | None:
     if value.type not in ("uint32", "int32", "bool") or value.length != n_layers:
         raise header.error(f"{key} must have one integer for each of the {n_layers} layers")
     return [int(number) for number in header.array(key)]
+
+
+def shown(value: object) -> str:
+    """A value for an error; a long text is cut."""
+    return repr(value) if not isinstance(value, str) else repr(value[:60])

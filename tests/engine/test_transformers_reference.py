@@ -574,6 +574,23 @@ def test_decoder_embeddings(
     embedder.close()
 
 
+def test_an_encoder_in_the_library(bert: ReferenceModel) -> None:
+    """Would catch an LLM that cannot be made of an embedding model, or that lets it generate."""
+    from pyollama import LLM
+    from pyollama.errors import Unsupported
+
+    with LLM(bert.gguf) as llm:
+        assert not llm.model.generates
+        vectors = llm.embed(["one", "two three"])
+        assert vectors.shape == (2, llm.model.native.n_embd)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(llm.embed("one")[0], vectors[0], atol=1e-2)
+        with pytest.raises(Unsupported, match="embed"):
+            llm.generate("one")
+        with pytest.raises(Unsupported, match="embed"):
+            llm.chat([{"role": "user", "content": "one"}])
+
+
 def test_embeddings_with_lora(reference: ReferenceModels, load: Callable[..., Model]) -> None:
     """Would catch: adapters that generation uses and embeddings do not."""
     merged = reference.llama.with_lora(reference.lora, 0.5)

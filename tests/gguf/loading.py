@@ -11,42 +11,31 @@ import sys
 from pathlib import Path
 
 LIMIT = 20.0  # seconds for one file
+MAX_BYTES = 1 << 30  # that a small file may take
 WORKER = """
 import json, os, resource, sys
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what native code prints is no answer
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
-from pyollama.engine import Embedder, Engine, GenerationRequest, LoadOptions, Model, SamplingOptions
-from pyollama.errors import Error, Unsupported
+from pyollama.engine import Model
+from pyollama.errors import Error
 
-SAMPLING = SamplingOptions(num_predict=1, seed=1)
-
-def use(path, run, vocab_only):
-    options = LoadOptions(num_thread=1, num_parallel=1, num_ctx=64, num_batch=16, vocab_only=vocab_only)
-    with Model(path, options=options) as model:
-        tokens = model.tokenize("Hello abc  1\\n\\u00e9<s>")
-        model.detokenize(tokens)
+def use(path, checked):
+    if not checked:
+        from pyollama.engine import backend
+        backend.start()
+        from pyollama.native.model import Model as Native
+        return Native(path)
+    with Model(path) as model:
+        model.detokenize(model.tokenize("Hello abc  1\\n\\u00e9<s>"))
         for token in range(model.header.vocabulary_size):
             model.piece(token)
-        if not run:
-            return
-        try:
-            with Engine(model) as engine:
-                for _ in engine.generate(GenerationRequest(prompt=tuple(tokens[:8]), sampling=SAMPLING)):
-                    pass
-        except Unsupported:
-            embedder = Embedder(model)
-            try:
-                embedder.embed([tokens[:8]])
-            finally:
-                embedder.close()
 
 for line in sys.stdin:
-    path, run = json.loads(line)
+    path, checked = json.loads(line)
     answer = "loaded"
     try:
-        use(path, run, False)
+        use(path, checked)
     except Error as error:
         answer = f"{type(error).__name__}: {error}"
     except BaseException as error:
@@ -56,44 +45,42 @@ for line in sys.stdin:
 
 
 class Crash(AssertionError):
-    """Native code ended the process, hung, or raised what is no error of ours."""
+    """Native code ended the process, did not come back, took the memory, or raised what is no error of ours."""
 
 
 class Loader:
-    """A process that loads one file after the other; a new one takes over when it dies."""
+    """A process that loads one file after the other; a new one takes over when it has died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self.crashes: list[str] = []
 
-    def load(self, path: Path, *, run: bool = True) -> str:
-        """Load a file and use the model; ``loaded`` or the error.
+    def load(self, path: Path, *, checked: bool = True) -> str:
+        """Load a file and use its vocabulary: ``loaded``, or the error.
+
+        Args:
+            path: The file.
+            checked: Whether its header is checked first, as it always should be.
 
         Raises:
-            Crash: The process died or did not answer.
+            Crash: The process died or did not answer, or something unexpected was raised.
         """
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps([str(path), run]) + "\n")
+        process.stdin.write(json.dumps([str(path), checked]) + "\n")
         process.stdin.flush()
         ready, _, _ = select.select([process.stdout], [], [], LIMIT)
         line = process.stdout.readline() if ready else ""
-        if line:
-            answer, _ = json.loads(line)
-            if answer.startswith("UNEXPECTED"):
-                raise Crash(f"{path}: {answer}")
-            return str(answer)
-        if not ready:
-            process.kill()
-        process.wait()
-        self._process = None
-        if not ready:
-            raise Crash(f"{path}: no answer within {LIMIT:g} s")
-        status = process.returncode
-        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        assert process.stderr is not None
-        raise Crash(f"{path}: {how}\n{process.stderr.read()[-2000:]}")
+        if not line:
+            raise Crash(f"{path}: {self._post_mortem(process, hangs=not ready)}")
+        answer, kilobytes = json.loads(line)
+        if answer.startswith("UNEXPECTED"):
+            raise Crash(f"{path}: {answer}")
+        # Of all files so far: the process is thrown away with the one that exceeds it.
+        if kilobytes << 10 > MAX_BYTES:
+            self.close()
+            raise Crash(f"{path}: it took {kilobytes >> 10} MB")
+        return str(answer)
 
     def _start(self) -> subprocess.Popen[str]:
         self._process = subprocess.Popen(
@@ -106,6 +93,18 @@ class Loader:
             env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         )
         return self._process
+
+    def _post_mortem(self, process: subprocess.Popen[str], *, hangs: bool) -> str:
+        """How it ended."""
+        if hangs:
+            process.kill()
+        _, printed = process.communicate()
+        self._process = None
+        if hangs:
+            return f"no answer within {LIMIT:g} s"
+        status = process.returncode
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return f"{how}: {' '.join(printed[-2_000:].split())}"
 
     def close(self) -> None:
         if self._process is not None:

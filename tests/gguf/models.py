@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .writer import GGUF, STRING, Tensor, Value, array, boolean, f32, i32, string, u32
+from .writer import GGUF, STRING, Tensor, Value, array, boolean, f32, string, u32
 
 WIDTH, HIDDEN, HEADS, KV_HEADS = 32, 32, 4, 2
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
@@ -138,6 +138,12 @@ def bert() -> GGUF:
     return GGUF(values, tensors)
 
 
+def gemma2(blocks: int, *, heads: bool) -> GGUF:
+    """The llama as a gemma2 of so many layers: with 46 it divides by the number of heads."""
+    model = of_architecture("gemma2").but(gemma2__block_count=u32(blocks))
+    return model if heads else model.but(gemma2__attention__head_count=None)
+
+
 def of_architecture(arch: str) -> GGUF:
     """The llama under the name of another architecture, with everything that one might look for."""
     small = llama()
@@ -151,5 +157,3 @@ def of_architecture(arch: str) -> GGUF:
 
 
 MODELS = {"llama": llama, "qwen2": qwen2, "bert": bert}
-
-__all__ = ["MODELS", "bert", "i32", "llama", "of_architecture", "qwen2"]

@@ -10,6 +10,7 @@ from typing import Any
 CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 # Numbers in a block and bytes of a block, of the types that tests use.
+MAX_DATA = 1 << 20  # what a false size makes us write at most
 BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 15: (256, 292), 26: (1, 4), 28: (1, 8)}
 
 
@@ -91,6 +92,11 @@ class Tensor:
         return count // block * size
 
 
+def start(n_tensors: int, n_values: int) -> bytes:
+    """What a file begins with."""
+    return b"GGUF" + struct.pack("<IQQ", 3, n_tensors, n_values)
+
+
 @dataclass
 class GGUF:
     """A file. A count that is None is the true one."""
@@ -124,7 +130,7 @@ class GGUF:
         for tensor in self.tensors:
             found.append(end if tensor.offset is None else tensor.offset)
             end = found[-1] + tensor.nbytes
-            end += -end % self.alignment
+            end = (end + -end % self.alignment) % 2**64
         return found
 
     def header(self) -> bytes:
@@ -154,5 +160,7 @@ class GGUF:
             return padded + self.data
         if not self.tensors:
             return header
-        last = max(0, *(o + t.nbytes for t, o in zip(self.tensors, self.offsets(), strict=True)), 0)
-        return padded + bytes(last)
+        last = max(
+            offset + tensor.nbytes for tensor, offset in zip(self.tensors, self.offsets(), strict=True)
+        )
+        return padded + bytes(min(last, MAX_DATA))
