@@ -29,7 +29,7 @@ uint64_t preemption_count() {
 
 } // namespace
 
-void ThreadGovernor::observe(const StepSample & sample, uint32_t (*n_others)(int32_t own), uint32_t n_processors) {
+void ThreadGovernor::observe(const StepSample & sample, int32_t (*n_others)(int32_t own), int32_t n_processors) {
     if (most_ < 2) {
         return;
     }
@@ -65,12 +65,14 @@ void ThreadGovernor::observe(const StepSample & sample, uint32_t (*n_others)(int
     }
 }
 
-void ThreadGovernor::steady(double cost, double rate, uint32_t (*n_others)(int32_t own), uint32_t n_processors) {
+void ThreadGovernor::steady(double cost, double rate, int32_t (*n_others)(int32_t own), int32_t n_processors) {
     if (current_ > 1 && rate > busy_rate && clock_us_ >= next_narrow_) {
-        change_to(current_ - std::max(1, current_ / 4), Phase::narrower, cost);
+        if (n_others(current_) != 0) {
+            change_to(current_ - std::max(1, current_ / 4), Phase::narrower, cost);
+        }
     } else if (current_ < most_ && clock_us_ >= next_wide_) {
-        const uint32_t wanted = static_cast<uint32_t>(current_ + 1) + n_others(current_);
-        if (wanted <= n_processors || clock_us_ - changed_us_ >= most_gap_us) {
+        const bool room = current_ + 1 + n_others(current_) <= n_processors;
+        if (room || clock_us_ - changed_us_ >= most_gap_us) {
             change_to(current_ + 1, Phase::wider, cost);
         } else {
             next_wide_ = clock_us_ + least_gap_us;
@@ -118,7 +120,7 @@ StepSample StepMeter::sample(bool prompt, uint32_t n_tokens) const {
     return result;
 }
 
-uint32_t runnable_others(int32_t own) {
+int32_t runnable_others(int32_t own) {
     // "0.20 0.18 0.12 1/80 11206": the fourth field is runnable threads / all threads; see proc_loadavg(5)
     struct Closer {
         void operator()(std::FILE * file) const noexcept { std::fclose(file); }
@@ -126,13 +128,13 @@ uint32_t runnable_others(int32_t own) {
     const std::unique_ptr<std::FILE, Closer> file(std::fopen("/proc/loadavg", "re"));
     unsigned                                 runnable = 0;
     if (!file || std::fscanf(file.get(), "%*f %*f %*f %u/", &runnable) != 1) {
-        return 0;
+        return -1;
     }
-    return runnable > static_cast<unsigned>(own) ? runnable - static_cast<unsigned>(own) : 0;
+    return std::max(0, static_cast<int32_t>(runnable) - own);
 }
 
-uint32_t processor_count() noexcept {
-    return std::max(1U, std::thread::hardware_concurrency());
+int32_t processor_count() noexcept {
+    return static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
 } // namespace pyollama

@@ -28,13 +28,14 @@ class PYOLLAMA_API ThreadGovernor {
 
     int32_t threads() const noexcept { return current_; }
 
-    // n_others: threads of other programs that want a processor now, asked for only when it matters.
-    void observe(const StepSample & sample, uint32_t (*n_others)(int32_t own), uint32_t n_processors);
+    // n_others: threads beside our own `own` computing ones that want a processor now, -1 if unknown; asked for only
+    // when it matters. Preemptions alone do not tell: a caller that wakes for every token causes them too.
+    void observe(const StepSample & sample, int32_t (*n_others)(int32_t own), int32_t n_processors);
 
   private:
     enum class Phase { steady, narrower, wider };
 
-    void steady(double cost, double rate, uint32_t (*n_others)(int32_t own), uint32_t n_processors);
+    void steady(double cost, double rate, int32_t (*n_others)(int32_t own), int32_t n_processors);
     void judge(double cost);
     void change_to(int32_t threads, Phase phase, double cost);
 
@@ -76,9 +77,10 @@ class StepMeter {
     uint64_t preemptions_;
 };
 
-// Runnable threads on this machine beside `own` ones of this process; 0 where the system does not tell.
-uint32_t runnable_others(int32_t own);
+// Threads on this machine that want a processor, beside `own` computing ones of this process; -1 where the system does
+// not tell.
+int32_t runnable_others(int32_t own);
 
-uint32_t processor_count() noexcept;
+int32_t processor_count() noexcept;
 
 } // namespace pyollama

@@ -31,6 +31,7 @@ class Closable(Protocol):
 
 
 _open: weakref.WeakSet[Closable] = weakref.WeakSet()
+_lock = threading.Lock()
 _exiting = threading.Event()
 
 
@@ -76,7 +77,8 @@ def close_at_exit(closable: Closable) -> None:
 
     Threads of an engine must not compute while the C++ runtime takes its static objects away.
     """
-    _open.add(closable)
+    with _lock:
+        _open.add(closable)
 
 
 def is_exiting() -> bool:
@@ -110,6 +112,7 @@ class Loading:
         self._pid = os.getpid()
         self._ended = threading.Event()
         close_at_exit(self)
+        end_thread_at_exit()  # it came too late for that
 
     def __call__(self, fraction: float) -> bool | None:
         if is_exiting():
@@ -129,5 +132,7 @@ class Loading:
 @atexit.register
 def _close_all() -> None:
     _exiting.set()
-    for closable in list(_open):
+    with _lock:
+        closables = list(_open)
+    for closable in closables:
         closable.close()

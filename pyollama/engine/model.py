@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pyollama.engine import backend
 from pyollama.engine.options import LoadOptions
-from pyollama.errors import InvalidRequest, OptionError
+from pyollama.errors import Cancelled, InvalidRequest, OptionError
 from pyollama.gguf import GGUFHeader
 
 __all__ = ["Adapter", "Model", "read_adapters"]
@@ -65,17 +65,25 @@ class Model:
 
         if self.options.numa:
             native_backend.enable_numa()
-        self.native = native_model.Model(
-            self.header.path,
-            adapters=pairs,
-            n_gpu_layers=self.options.num_gpu,
-            main_gpu=-1 if self.options.main_gpu is None else self.options.main_gpu,
-            use_mmap=self.options.use_mmap,
-            use_mlock=self.options.use_mlock,
-            vocab_only=self.options.vocab_only,
-            overrides=self._missing_metadata(),
-            progress=progress,
-        )
+        overrides = self._missing_metadata()
+        loading = backend.Loading(progress)
+        try:
+            self.native = native_model.Model(
+                self.header.path,
+                adapters=pairs,
+                n_gpu_layers=self.options.num_gpu,
+                main_gpu=-1 if self.options.main_gpu is None else self.options.main_gpu,
+                use_mmap=self.options.use_mmap,
+                use_mlock=self.options.use_mlock,
+                vocab_only=self.options.vocab_only,
+                overrides=overrides,
+                progress=loading,
+            )
+        except Cancelled:
+            backend.end_thread_at_exit()
+            raise
+        finally:
+            loading.end()
 
     def _missing_metadata(self) -> dict[str, int]:
         """What num_gqa says of a file from before the number of key-value heads was written down."""

@@ -34,6 +34,14 @@ def test_keeps_all_threads_on_a_quiet_machine() -> None:
     assert governor.threads == 2
 
 
+def test_keeps_all_threads_where_only_the_caller_interrupts() -> None:
+    """Would catch trials of fewer threads because whoever reads a stream wakes for every token."""
+    governor = ThreadGovernor(2)
+    for _ in range(5_000):
+        governor.observe(microseconds=10e3, preemptions=2)
+        assert governor.threads == 2
+
+
 def test_one_thread_on_a_crowded_machine_after_a_few_steps() -> None:
     """Would catch waiting at barriers for threads that the system has set aside."""
     governor = ThreadGovernor(2)

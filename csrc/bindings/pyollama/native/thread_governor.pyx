@@ -16,15 +16,15 @@ cdef extern from "engine/thread_governor.h" namespace "pyollama" nogil:
     cdef cppclass CppThreadGovernor "pyollama::ThreadGovernor":
         CppThreadGovernor(int32_t n_threads) except +
         int32_t threads() noexcept
-        void observe(const StepSample & sample, uint32_t (*n_others)(int32_t own) noexcept nogil,
-                     uint32_t n_processors) noexcept
+        void observe(const StepSample & sample, int32_t (*n_others)(int32_t own) noexcept nogil,
+                     int32_t n_processors) noexcept
 
 
-cdef uint32_t _none(int32_t own) noexcept nogil:
+cdef int32_t _none(int32_t own) noexcept nogil:
     return 0
 
 
-cdef uint32_t _many(int32_t own) noexcept nogil:
+cdef int32_t _many(int32_t own) noexcept nogil:
     return 1000000
 
 
@@ -43,7 +43,7 @@ cdef class ThreadGovernor:
         self.handle.reset(new CppThreadGovernor(n_threads))
 
     def observe(self, *, double microseconds, uint32_t n_tokens=1, uint64_t preemptions=0, bool prompt=False,
-                bool crowded=False, uint32_t n_processors=64):
+                bool crowded=False, int32_t n_processors=64):
         """Take note of one step. crowded: other programs want all processors."""
         cdef StepSample sample
         sample.prompt = prompt
