@@ -18,7 +18,8 @@ std::atomic<int64_t> live_count{0};
 
 llama_context_params native_params(const ContextParams & params) {
     llama_context_params native = llama_context_default_params();
-    native.n_ctx                = params.n_ctx_seq * params.n_seq_max;
+    // Embeddings keep nothing between two batches: one batch's cells are enough, for all its inputs together.
+    native.n_ctx                = params.embeddings ? params.n_ubatch : params.n_ctx_seq * params.n_seq_max;
     native.n_seq_max            = params.n_seq_max;
     native.n_batch              = params.n_ubatch;
     native.n_ubatch             = params.n_ubatch;
@@ -35,7 +36,7 @@ llama_context_params native_params(const ContextParams & params) {
     native.offload_kqv     = params.offload_kqv;
     native.embeddings      = params.embeddings;
     native.pooling_type    = params.pooling;
-    native.kv_unified      = false;
+    native.kv_unified      = params.embeddings;
     native.no_perf         = true;
     return native;
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 #include <string>
 
 namespace pyollama {
@@ -73,20 +72,14 @@ void Embedder::embed(const std::vector<std::vector<llama_token>> & inputs, float
             }
         }
     }
-    // inputs of like length share a batch
-    std::vector<size_t> order(inputs.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&inputs](size_t a, size_t b) { return inputs[a].size() < inputs[b].size(); });
-
     size_t next = 0;
-    while (next < order.size()) {
+    while (next < inputs.size()) {
         std::vector<size_t> chosen;
         size_t              n_tokens = 0;
-        while (next < order.size() && chosen.size() < inputs_per_batch &&
-               (chosen.empty() || n_tokens + inputs[order[next]].size() <= tokens_per_batch)) {
-            n_tokens += inputs[order[next]].size();
-            chosen.push_back(order[next++]);
+        while (next < inputs.size() && chosen.size() < inputs_per_batch &&
+               (chosen.empty() || n_tokens + inputs[next].size() <= tokens_per_batch)) {
+            n_tokens += inputs[next].size();
+            chosen.push_back(next++);
         }
         std::lock_guard<std::mutex> lock(mutex_);
         if (closed_.load()) {

@@ -23,6 +23,7 @@ class PYOLLAMA_API Embedder {
     Embedder(const Embedder &) = delete;
     Embedder & operator=(const Embedder &) = delete;
 
+    // Neighbours share micro-batches, so inputs of like length should stand together.
     // One row of n_embd() floats for each input, not normalized, written to out (inputs.size() * n_embd() floats).
     // Throws Error(invalid_argument) for an empty input or a token outside the vocabulary, Error(context_full) for an
     // input longer than n_ctx(), Error(cancelled) after close().

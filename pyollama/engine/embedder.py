@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from pyollama.engine.model import Model
 from pyollama.errors import Closed, Unsupported
 
 __all__ = ["Embedder"]
+
+GROUP = 4096  # tokens handed to native code at once
 
 
 class Embedder:
@@ -64,13 +66,32 @@ class Embedder:
             Closed: The embedder was closed.
         """
         out = np.empty((len(inputs), self.n_embd), dtype=np.float32)
-        try:
-            self._native.embed(inputs, out)
-        except Closed:
-            backend.end_thread_at_exit()
-            raise
+        # Inputs of like length share a micro-batch; between two groups Python may act on a signal.
+        order = sorted(range(len(inputs)), key=lambda index: len(inputs[index]))
+        for group in _groups(order, inputs):
+            rows = np.empty((len(group), self.n_embd), dtype=np.float32)
+            try:
+                self._native.embed([inputs[index] for index in group], rows)
+            except Closed:
+                backend.end_thread_at_exit()
+                raise
+            out[group] = rows
         return out
 
     def close(self) -> None:
         """End running calls after their current step and free the context. Idempotent."""
         self._native.close()
+
+
+def _groups(order: list[int], inputs: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Cut ``order`` into groups of about `GROUP` tokens."""
+    group: list[int] = []
+    n_tokens = 0
+    for index in order:
+        group.append(index)
+        n_tokens += len(inputs[index])
+        if n_tokens >= GROUP:
+            yield group
+            group, n_tokens = [], 0
+    if group:
+        yield group
