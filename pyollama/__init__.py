@@ -23,17 +23,103 @@ except ImportError:  # not ModuleNotFoundError: "from . import" says "cannot imp
     raise ImportError(message()) from None
 
 if TYPE_CHECKING:
-    from .errors import Error as Error
+    from .errors import (
+        Cancelled as Cancelled,
+    )
+    from .errors import (
+        Closed as Closed,
+    )
+    from .errors import (
+        ContextLengthExceeded as ContextLengthExceeded,
+    )
+    from .errors import (
+        EngineError as EngineError,
+    )
+    from .errors import (
+        Error as Error,
+    )
+    from .errors import (
+        GrammarError as GrammarError,
+    )
+    from .errors import (
+        InvalidDigest as InvalidDigest,
+    )
+    from .errors import (
+        InvalidManifest as InvalidManifest,
+    )
+    from .errors import (
+        InvalidModelFile as InvalidModelFile,
+    )
+    from .errors import (
+        InvalidModelName as InvalidModelName,
+    )
+    from .errors import (
+        InvalidRequest as InvalidRequest,
+    )
+    from .errors import (
+        ModelLoadError as ModelLoadError,
+    )
+    from .errors import (
+        ModelNotFound as ModelNotFound,
+    )
+    from .errors import (
+        OptionError as OptionError,
+    )
+    from .errors import (
+        StoreError as StoreError,
+    )
+    from .errors import (
+        TemplateError as TemplateError,
+    )
+    from .errors import (
+        Unsupported as Unsupported,
+    )
     from .llm import LLM as LLM
 
 # Public name -> the module that has it. Imported at first use, so that "pyollama --version" and a program
 # that only wants one part do not pay for the rest.
 _LAZY = {
-    "Error": ".errors",
     "LLM": ".llm",
+    "Cancelled": ".errors",
+    "Closed": ".errors",
+    "ContextLengthExceeded": ".errors",
+    "EngineError": ".errors",
+    "Error": ".errors",
+    "GrammarError": ".errors",
+    "InvalidDigest": ".errors",
+    "InvalidManifest": ".errors",
+    "InvalidModelFile": ".errors",
+    "InvalidModelName": ".errors",
+    "InvalidRequest": ".errors",
+    "ModelLoadError": ".errors",
+    "ModelNotFound": ".errors",
+    "OptionError": ".errors",
+    "StoreError": ".errors",
+    "TemplateError": ".errors",
+    "Unsupported": ".errors",
 }
 
-__all__ = ["LLM", "Error", "__version__"]
+__all__ = [
+    "LLM",
+    "Cancelled",
+    "Closed",
+    "ContextLengthExceeded",
+    "EngineError",
+    "Error",
+    "GrammarError",
+    "InvalidDigest",
+    "InvalidManifest",
+    "InvalidModelFile",
+    "InvalidModelName",
+    "InvalidRequest",
+    "ModelLoadError",
+    "ModelNotFound",
+    "OptionError",
+    "StoreError",
+    "TemplateError",
+    "Unsupported",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

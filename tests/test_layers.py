@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"errors"},
     "engine": {"errors", "native", "gguf"},
     "prompt": {"errors", "native"},
-    "llm": {"errors", "engine", "prompt", "store"},
+    "llm": {"errors", "engine", "gguf", "prompt", "store"},
     "cli": {"root", "errors", "llm", "engine"},
     "root": {"errors", "llm", "cli"},
 }

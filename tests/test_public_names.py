@@ -6,8 +6,10 @@ import importlib
 
 import pytest
 
+from pyollama import errors
+
 NAMES = {
-    "pyollama": ["Error", "LLM", "__version__"],
+    "pyollama": ["LLM", "__version__", *errors.__all__],
     "pyollama.llm": [
         *("LLM", "AsyncStream", "ChatCompletion", "Chunk", "Completion"),
         *("Logprob", "Stats", "Stream"),

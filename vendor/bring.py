@@ -81,8 +81,12 @@ def download(pin: Pin, folder: Path) -> Path:
         # only thing that is downloaded.
         *("--no-build-isolation", "--dest", str(folder), "--requirement", str(requirements)),
     ]
-    print(f"pyollama: downloading {pin.requirement} (source of llama.cpp) with pip", file=sys.stderr, flush=True)
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    print(
+        f"pyollama: downloading {pin.requirement} (source of llama.cpp) with pip", file=sys.stderr, flush=True
+    )
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     sys.stderr.write(result.stdout)
     if result.returncode != 0:
         # pip's own report of a wrong hash: "Got <hex>".
@@ -100,7 +104,9 @@ def download(pin: Pin, folder: Path) -> Path:
         )
     archives = sorted(folder.glob("*.tar.gz"))
     if len(archives) != 1:
-        raise BringError(f"pip downloaded {[a.name for a in archives]} for {pin.requirement}; one .tar.gz was expected.")
+        raise BringError(
+            f"pip downloaded {[a.name for a in archives]} for {pin.requirement}; one .tar.gz was expected."
+        )
     return archives[0]
 
 
@@ -138,7 +144,9 @@ def unpack(pin: Pin, archive: Path, destination: Path) -> None:
             # The archive's own time: a tree that is brought again recompiles nothing.
             os.utime(target, (member.mtime, member.mtime))
     if not (destination / "include" / "llama.h").is_file():
-        raise BringError(f"{archive} has no {inside}/include/llama.h; its layout is not the one vendor/llama.cpp.toml says.")
+        raise BringError(
+            f"{archive} has no {inside}/include/llama.h; its layout is not the one vendor/llama.cpp.toml says."
+        )
     (destination / STAMP).write_text(f"{pin.sha256}\n", encoding="ascii")
 
 
@@ -166,7 +174,9 @@ def bring(pin: Pin, archive: Path | None, vendor: Path = VENDOR) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Bring the pinned llama.cpp into vendor/llama.cpp.")
-    parser.add_argument("--archive", type=Path, help="use this copy of the source distribution; nothing is downloaded")
+    parser.add_argument(
+        "--archive", type=Path, help="use this copy of the source distribution; nothing is downloaded"
+    )
     options = parser.parse_args()
     pin = Pin.read(PIN)
     try:
@@ -174,7 +184,9 @@ def main() -> int:
     except (BringError, OSError, tarfile.TarError) as error:
         print(f"\npyollama: {error}\n", file=sys.stderr)
         return 1
-    print(f"dir={TREE.as_posix()}\npackage={pin.package}\nversion={pin.version}\nsha256={pin.sha256}\norigin={origin}")
+    print(
+        f"dir={TREE.as_posix()}\npackage={pin.package}\nversion={pin.version}\nsha256={pin.sha256}\norigin={origin}"
+    )
     return 0
 
 

@@ -7,7 +7,11 @@
 #include "ggml-cpu.h"
 #include "llama.h"
 
+#include <future>
 #include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
 
 namespace pyollama {
 
@@ -75,7 +79,35 @@ std::string backend_system_info() {
     return llama_print_system_info();
 }
 
+namespace {
+
+// ggml aborts the process where a thread cannot be created, so all are created once before.
+void probe_threads(int32_t n_threads) {
+    std::vector<std::thread> threads;
+    std::promise<void>       done;
+    const auto               wait = done.get_future().share();
+    bool                     short_of_threads = false;
+    try {
+        for (int32_t i = 0; i < n_threads; ++i) {
+            threads.emplace_back([wait] { wait.wait(); });
+        }
+    } catch (const std::system_error &) {
+        short_of_threads = true;
+    }
+    done.set_value();
+    for (std::thread & thread : threads) {
+        thread.join();
+    }
+    if (short_of_threads) {
+        throw Error(ErrorCode::load, "the system lets this process have " + std::to_string(threads.size()) + " of " +
+                                         std::to_string(n_threads) + " threads: ask for fewer");
+    }
+}
+
+} // namespace
+
 Threadpool::Threadpool(int32_t n_threads, uint32_t poll) {
+    probe_threads(n_threads);
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
     params.poll                   = poll;
     auto * create                 = cpu_function<decltype(ggml_threadpool_new)>("ggml_threadpool_new");

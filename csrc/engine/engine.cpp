@@ -13,6 +13,9 @@ namespace {
 
 std::atomic<int64_t> live_count{0};
 
+// One choice under a grammar that takes longer ends its request: at that pace no answer would ever come.
+constexpr std::chrono::seconds time_for_one_token{10};
+
 const char * const closed_message = "the engine was closed";
 
 } // namespace
@@ -59,7 +62,7 @@ void Engine::close() {
     if (thread_.joinable()) {
         thread_.join();
     }
-    pool_.reset();
+    pool_.reset(); // its threads may work on for a while: what they use is theirs too
 }
 
 uint64_t Engine::submit(RequestParams params, std::shared_ptr<Channel> channel) {
@@ -163,7 +166,11 @@ void Engine::loop() {
         {
             std::unique_lock<std::mutex> lock(mutex_);
             if (!has_step()) {
-                wake_.wait(lock, [this] { return commands_; });
+                if (sampling()) {
+                    wake_.wait_for(lock, std::chrono::milliseconds(200), [this] { return commands_; });
+                } else {
+                    wake_.wait(lock, [this] { return commands_; });
+                }
             }
         }
         take_commands();
@@ -183,6 +190,12 @@ bool Engine::has_step() const {
         return sequence.idle() ? !waiting_.empty() : sequence.request->phase != Request::Phase::sampling;
     };
     return std::any_of(cache_.all().begin(), cache_.all().end(), can_go_on);
+}
+
+bool Engine::sampling() const {
+    return std::any_of(cache_.all().begin(), cache_.all().end(), [](const Sequence & sequence) {
+        return !sequence.idle() && sequence.request->phase == Request::Phase::sampling;
+    });
 }
 
 void Engine::take_commands() {
@@ -213,10 +226,22 @@ void Engine::take_commands() {
 }
 
 void Engine::drop_cancelled() {
+    const auto now = Clock::now();
     for (Sequence & sequence : cache_.all()) {
-        // a sampling thread may still hold the request: it ends when the choice comes back
-        if (!sequence.idle() && sequence.request->cancelled.load() && sequence.request->phase != Request::Phase::sampling) {
+        if (sequence.idle()) {
+            continue;
+        }
+        const RequestPtr request = sequence.request;
+        const bool       busy    = request->phase == Request::Phase::sampling;
+        if (request->cancelled.load()) {
             finish(sequence, FinishReason::cancelled);
+        } else if (busy && now - request->sampling_since > time_for_one_token) {
+            fail(sequence, ErrorCode::grammar,
+                 "the grammar is too slow: one token took longer than " + std::to_string(time_for_one_token.count()) +
+                     " s to choose");
+        }
+        if (busy && sequence.idle()) {
+            pool_->give_up(request);
         }
     }
     const auto staying = [](const RequestPtr & request) { return !request->cancelled.load(); };

@@ -76,6 +76,7 @@ class PYOLLAMA_API Engine {
     void run();
     void loop();
     bool has_step() const;
+    bool sampling() const;
     void take_commands();
     void drop_cancelled();
     void admit();

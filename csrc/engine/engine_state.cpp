@@ -152,7 +152,7 @@ uint64_t Engine::restore_state(std::string state, uint64_t identity) {
             cache_.forget(*sequence);
             refuse("llama.cpp did not accept it");
         }
-        sequence->cells = tokens;
+        cache_.adopt(*sequence, tokens);
     });
     return header.n_tokens;
 }

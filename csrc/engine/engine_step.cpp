@@ -181,7 +181,8 @@ void Engine::take_logits(Sequence & sequence, int32_t row) {
     }
     if (request.sampler->constrained()) {
         request.row.assign(logits, logits + model_.n_vocab());
-        request.phase = Request::Phase::sampling;
+        request.phase          = Request::Phase::sampling;
+        request.sampling_since = Clock::now();
         pool_->submit(sequence.request);
         return;
     }

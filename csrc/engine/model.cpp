@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "deep_stack.h"
 #include "error.h"
 #include "log.h"
 
@@ -13,6 +14,11 @@ namespace pyollama {
 namespace {
 
 std::atomic<int64_t> live_count{0};
+
+constexpr size_t text_for_usual_stack = 1000;
+constexpr size_t least_stack          = size_t{8} << 20U;
+constexpr size_t stack_per_byte       = 1024;
+constexpr size_t most_stack           = size_t{2} << 30U;
 
 struct Progress {
     ProgressCallback callback;
@@ -121,19 +127,29 @@ std::vector<llama_token> Model::tokenize(const std::string & text, bool add_spec
         throw Error(ErrorCode::invalid_argument, "a text of " + std::to_string(text.size()) +
                                                      " bytes cannot be tokenized: the limit is 2 GiB");
     }
-    const auto               length = static_cast<int32_t>(text.size());
     std::vector<llama_token> tokens(text.size() / 2 + 16);
-    int32_t n = llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()),
-                               add_special, parse_special);
-    if (n == INT32_MIN) {
-        throw Error(ErrorCode::invalid_argument, "the text gives more tokens than fit 32 bits");
+    const auto               fill = [&] {
+        return llama_tokenize(vocab_, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
+                              static_cast<int32_t>(tokens.size()), add_special, parse_special);
+    };
+    const auto work = [&] {
+        int32_t n = fill();
+        if (n == INT32_MIN) {
+            throw Error(ErrorCode::invalid_argument, "the text gives more tokens than fit 32 bits");
+        }
+        if (n < 0) {
+            tokens.resize(static_cast<size_t>(-n));
+            n = fill();
+        }
+        tokens.resize(static_cast<size_t>(std::max(n, 0)));
+    };
+    // Some vocabularies split text by regular expressions that libstdc++ matches with a call for each character of a
+    // run: 30,000 dashes would overflow a usual stack.
+    if (text.size() < text_for_usual_stack) {
+        work();
+    } else {
+        run_with_stack(std::min(least_stack + text.size() * stack_per_byte, most_stack), work);
     }
-    if (n < 0) {
-        tokens.resize(static_cast<size_t>(-n));
-        n = llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()),
-                           add_special, parse_special);
-    }
-    tokens.resize(static_cast<size_t>(std::max(n, 0)));
     return tokens;
 }
 

@@ -64,6 +64,7 @@ struct Request {
     Clock::time_point  submitted = Clock::now();
     Clock::time_point  started;
     Clock::time_point  first_token;
+    Clock::time_point  sampling_since; // valid while a sampling thread chooses
 };
 
 using RequestPtr = std::shared_ptr<Request>;

@@ -287,6 +287,12 @@ llama_token Sampler::choose_constrained(const float * logits) {
     drop_below(all, std::numeric_limits<float>::lowest());
     candidates_.resize(all.size);
     if (candidates_.empty()) {
+        // The grammar is complete: then the text ends, whatever ignore_eos and biases say.
+        for (llama_token token = 0; token < model_->n_vocab(); ++token) {
+            if (llama_vocab_is_eog(model_->vocab(), token) && grammar_->allows(token)) {
+                return token;
+            }
+        }
         throw Error(ErrorCode::grammar, "no token of this model can continue the grammar here");
     }
     return choose_among_candidates();

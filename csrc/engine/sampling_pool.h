@@ -3,44 +3,35 @@
 #include "choice.h"
 #include "request.h"
 
-#include <chrono>
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 namespace pyollama {
 
-// Threads that sample for constrained requests, so that a slow grammar delays its own stream only. They start with
-// the first such request. A request's row of logits is its own copy.
+// Threads that sample for constrained requests, so that a slow grammar delays its own stream only. They start when
+// they are needed. A request's row of logits is its own copy.
+//
+// llama.cpp cannot be interrupted while it walks through a grammar, and an ambiguous one can keep it busy for longer
+// than anybody waits. So nobody does: a thread that is given up works on for itself, another one takes its place, and
+// what it finds at last goes nowhere.
 class SamplingPool {
   public:
     using Done = std::function<void(const RequestPtr &, Choice &&)>; // called on a sampling thread
 
     SamplingPool(std::shared_ptr<const Model> model, Done done);
-    ~SamplingPool(); // waits for the choices being made
+    ~SamplingPool(); // waits a moment for the choices being made; `done` is not called afterwards
     SamplingPool(const SamplingPool &) = delete;
     SamplingPool & operator=(const SamplingPool &) = delete;
 
     void submit(RequestPtr request);
 
+    // The thread that samples for this request, if any, is not to be waited for.
+    void give_up(const RequestPtr & request);
+
   private:
-    static constexpr size_t n_threads = 2;
-    // One choice that takes longer than this ends its request: at that pace no answer would ever come.
-    static constexpr std::chrono::seconds time_limit{10};
+    struct State; // shared with the threads, which may outlive the pool
 
-    void work();
-
-    const std::shared_ptr<const Model> model_;
-    const Done                         done_;
-    std::mutex                         mutex_;
-    std::condition_variable            ready_;
-    std::deque<RequestPtr>             queue_;
-    std::vector<std::thread>           threads_;
-    bool                               closing_ = false;
+    std::shared_ptr<State> state_;
 };
 
 } // namespace pyollama

@@ -1,6 +1,7 @@
 #include "sequence_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pyollama {
 
@@ -138,6 +139,11 @@ void SequenceCache::forget(Sequence & sequence) {
     llama_memory_seq_rm(memory_, sequence.id, -1, -1);
     sequence.cells.clear();
     sequence.shifted_from = -1;
+}
+
+void SequenceCache::adopt(Sequence & sequence, std::vector<llama_token> tokens) {
+    sequence.cells     = std::move(tokens);
+    sequence.last_used = ++clock_;
 }
 
 Sequence * SequenceCache::find(const std::vector<llama_token> & tokens) {

@@ -44,6 +44,9 @@ class SequenceCache {
 
     void forget(Sequence & sequence);
 
+    // The idle sequence holds these tokens now, restored from a saved state.
+    void adopt(Sequence & sequence, std::vector<llama_token> tokens);
+
     // The idle or running sequence that holds the longest beginning of tokens; null if none holds any.
     Sequence * find(const std::vector<llama_token> & tokens);
 

@@ -39,8 +39,10 @@ void ThreadGovernor::observe(const StepSample & sample, int32_t (*n_others)(int3
         return;
     }
     if (sample.prompt != prompt_) {
-        if (phase_ != Phase::steady) {
-            return; // the trial goes on with steps like those it began with
+        if (phase_ != Phase::steady) { // steps of two kinds cannot be compared: the trial begins again
+            current_ = previous_;
+            phase_   = Phase::steady;
+            skip_    = true;
         }
         prompt_      = sample.prompt;
         us_          = 0.0;
@@ -68,7 +70,7 @@ void ThreadGovernor::observe(const StepSample & sample, int32_t (*n_others)(int3
 void ThreadGovernor::steady(double cost, double rate, int32_t (*n_others)(int32_t own), int32_t n_processors) {
     if (current_ > 1 && rate > busy_rate && clock_us_ >= next_narrow_) {
         if (n_others(current_) != 0) {
-            change_to(current_ - std::max(1, current_ / 4), Phase::narrower, cost);
+            change_to(std::max(1, current_ / divisor_), Phase::narrower, cost);
         }
     } else if (current_ < most_ && clock_us_ >= next_wide_) {
         const bool room = current_ + 1 + n_others(current_) <= n_processors;
@@ -97,12 +99,15 @@ void ThreadGovernor::judge(double cost) {
     double & gap        = narrower ? narrow_gap_ : wide_gap_;
     double & next       = narrower ? next_narrow_ : next_wide_;
     if (better) {
-        gap = least_gap_us;
+        gap      = least_gap_us;
+        divisor_ = 2;
         if (narrower) {
             next_wide_ = clock_us_ + wide_gap_;
         }
         return;
     }
+    // Half of the threads can be stuck as all were: the next trial goes further.
+    divisor_ = narrower && previous_ / divisor_ > 1 ? 2 * divisor_ : 2;
     current_ = previous_;
     skip_    = true;
     next     = clock_us_ + gap;

@@ -49,6 +49,7 @@ class PYOLLAMA_API ThreadGovernor {
     int32_t most_;
     int32_t current_;
     int32_t previous_ = 0;
+    int32_t divisor_  = 2; // of the threads, in the next trial of fewer
     Phase   phase_    = Phase::steady;
     bool    prompt_   = false; // kind of the steps in the window
     bool    skip_     = false; // the first step after a change pays for waking threads

@@ -34,6 +34,8 @@ def main() -> None:
     """Run the command line and exit: 0, or 1 with ``Error: ...`` on the error output."""
     from pyollama.errors import Error
 
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character gets a question mark for it, not an end of the answer.
         sys.stdout.reconfigure(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +41,7 @@ class Dispatcher:
         # Events can arrive before their request is registered, as its id is known only after it was submitted.
         self._early: dict[int, list[Event]] = {}
         self._closed = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="pyollama-dispatcher", daemon=True)
         self._thread.start()
 
@@ -53,6 +55,8 @@ class Dispatcher:
     def close(self) -> None:
         """End the thread. Idempotent."""
         self._closed = True
+        if self._pid != os.getpid():
+            return  # a fork has the channel as it was, perhaps locked for good, and not the thread
         self.channel.interrupt()
         if self._thread is not threading.current_thread():
             self._thread.join()

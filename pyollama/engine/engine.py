@@ -98,6 +98,7 @@ class Engine:
 
     async def agenerate(self, request: GenerationRequest) -> AsyncGeneration:
         """As `generate`; compiling a grammar does not hold up the event loop."""
+        self.status()  # not in a child of a fork, where the threads that this needs do not exist
         generation = AsyncGeneration()
         try:
             await asyncio.to_thread(self._begin, request, self._running_dispatcher(), generation)

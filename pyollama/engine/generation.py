@@ -62,6 +62,8 @@ class Generation:
         if self.finished:
             raise StopIteration
         while not self._events:
+            if self.finished:  # another thread has read the end
+                raise StopIteration
             if self._pid != os.getpid():
                 raise errors.Closed(
                     f"the generation belongs to process {self._pid}, which it was forked from"
@@ -98,6 +100,7 @@ class AsyncGeneration:
     def __init__(self) -> None:
         self.finished = False
         self.request_id = 0
+        self._pid = os.getpid()
         self._cancel: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque()
@@ -130,6 +133,10 @@ class AsyncGeneration:
         if self.finished:
             raise StopAsyncIteration
         while not self._events:
+            if self._pid != os.getpid():
+                raise errors.Closed(
+                    f"the generation belongs to process {self._pid}, which it was forked from"
+                )
             self._ready.clear()
             await self._ready.wait()
         event = self._events.popleft()

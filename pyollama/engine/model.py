@@ -52,7 +52,10 @@ class Model:
         progress: Callable[[float], bool | None] | None = None,
     ) -> None:
         self.options = options or LoadOptions()
-        self.header = GGUFHeader.read(path, kind=None if self.options.vocab_only else "model")
+        # Absolute, as the program may change its folder before the file is read again.
+        self.header = GGUFHeader.read(
+            os.path.abspath(path), kind=None if self.options.vocab_only else "model"
+        )
         if self.header.kind not in ("model", "vocabulary"):
             raise self.header.error("it holds no vocabulary: it is not a model")
         pairs = read_adapters(adapters)
@@ -124,7 +127,7 @@ class Model:
         """
         if not isinstance(text, str):
             raise InvalidRequest(f"a text to tokenize must be a str, got {type(text).__name__}")
-        return self.native.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return self.native.tokenize(str(text), add_special=add_special, parse_special=parse_special)
 
     def detokenize(self, tokens: Sequence[int], *, special: bool = True) -> str:
         """The text of tokens; bytes that are no whole character become U+FFFD.

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from pyollama.engine.options import LoadOptions
+from pyollama.errors import ModelLoadError
 from pyollama.gguf import GGUFArray, GGUFHeader
 
 __all__ = ["available_memory", "context_length", "kv_bytes_per_token", "parallel_requests", "thread_count"]
@@ -35,10 +36,16 @@ BYTES_PER_NUMBER = {
 
 
 def thread_count(requested: int) -> int:
-    """Threads that compute: as requested, else one for each physical core that this process may use."""
-    if requested > 0:
-        return requested
+    """Threads that compute: as requested, else one for each physical core that this process may use.
+
+    More than two for each processor are not used: they wait for each other at every operation, and a step takes
+    minutes.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if requested > 2 * allowed:
+        log.warning("num_thread %d is too much for %d processors; using %d", requested, allowed, 2 * allowed)
+    if requested > 0:
+        return min(requested, 2 * allowed)
     return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
 
 
@@ -85,12 +92,17 @@ def _per_layer(header: GGUFHeader, key: str, layers: int) -> list[int]:
 def available_memory() -> int:
     """Bytes of main memory that this process may still take, a container's limit included."""
     available = int(psutil.virtual_memory().available)
+    group = Path("/sys/fs/cgroup")
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii").strip()
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
     except OSError:  # no control groups of the second version here: no limit from them either
         return available
-    return min(available, max(0, int(limit) - int(used))) if limit.isdecimal() else available
+    if not limit.isdecimal():
+        return available
+    used -= int(stat.get("inactive_file", 0))  # cached files, such as the model just read, make way
+    return min(available, max(0, int(limit) - used))
 
 
 def parallel_requests(header: GGUFHeader, options: LoadOptions, n_ctx: int, free_bytes: int) -> int:
@@ -99,10 +111,24 @@ def parallel_requests(header: GGUFHeader, options: LoadOptions, n_ctx: int, free
     Args:
         n_ctx: Tokens of context of each.
         free_bytes: Memory that is free once the model is loaded, on the device that holds the cache.
+
+    Raises:
+        ModelLoadError: What was given does not fit.
     """
-    if options.num_parallel:
-        return options.num_parallel
     each = kv_bytes_per_token(header, options.kv_cache_type) * n_ctx
+    if options.num_parallel:
+        needed = each * options.num_parallel
+        if needed > free_bytes:
+            # The cache is written when it is made: without this the system would end the process.
+            raise ModelLoadError(
+                f"num_ctx {n_ctx} for {options.num_parallel} requests needs {needed >> 20} MiB for the cache, "
+                f"{free_bytes >> 20} MiB are free: give a smaller num_ctx or num_parallel"
+            )
+        return options.num_parallel
+    if each > free_bytes:
+        raise ModelLoadError(
+            f"num_ctx {n_ctx} needs {each >> 20} MiB for the cache, {free_bytes >> 20} MiB are free: give a smaller one"
+        )
     if each == 0:
         return 1
     return max(1, min(MAX_PARALLEL, min(COMFORTABLE_CACHE, free_bytes // 2) // each))

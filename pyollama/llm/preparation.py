@@ -54,6 +54,10 @@ class Preparation:
         _check_system(system)
         source = model.native.chat_template() if engine is not None else ""
         self._template = _template(model, source) if source else None
+        if engine is not None and self._template is None and (system or history):
+            raise InvalidRequest(
+                f"{model.header.path} has no chat template, so a system message has no place: put it into the prompt"
+            )
 
     def generate(
         self,
@@ -81,7 +85,11 @@ class Preparation:
             rendered = Rendered(prompt)
         else:
             conversation = [Message("user", prompt)]
-            rendered = self._template.render(self._with_beginning(conversation, system))
+            if before:  # it has the beginning already
+                own = [Message("system", system)] if system else []
+                rendered = self._template.render([*own, *conversation])
+            else:
+                rendered = self._template.render(self._with_beginning(conversation, system))
         tokens = (*before, *self._model.tokenize(rendered.prompt, add_special=not before))
         return self._request(tokens, rendered.stop, options, format, logprobs)
 
@@ -128,7 +136,11 @@ class Preparation:
         given = Options.parse(options)
         self._check_load_options(given)
         resolved = Options.merge(given, self._options).resolve()
-        if format and resolved.sampling.grammar:
+        if resolved.sampling.draft_num_predict:
+            raise Unsupported(
+                'option "draft_num_predict" needs a draft model, which this version cannot load yet'
+            )
+        if format is not None and format != "" and resolved.sampling.grammar:
             raise InvalidRequest('give either format or the option "grammar", not both')
         constraint = grammar_of(format, strict=resolved.sampling.strict)
         n_ctx = min(resolved.load.num_ctx or self._n_ctx, self._n_ctx)

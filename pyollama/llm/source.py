@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from pyollama.errors import InvalidRequest, ModelNotFound
+from pyollama.errors import InvalidRequest, ModelNotFound, Unsupported
+from pyollama.gguf import GGUFHeader
 from pyollama.prompt import Message
 from pyollama.prompt.message import read_messages
 from pyollama.store import Store
@@ -64,6 +65,11 @@ class ModelSource(msgspec.Struct, frozen=True):
                 raise ModelNotFound(f"{model}: no such file", name=model) from None
             return cls(path.name, path)
         stored = Store.default().find(model)
+        if stored.template and not _has_chat_template(stored.model_path):
+            raise Unsupported(
+                f"model {model!r} has a template in Ollama's own language, which this version cannot read yet, and none "
+                f"in its GGUF file: give the file itself, {stored.model_path}, and use generate(raw=True)"
+            )
         return cls(
             name=str(stored.name),
             path=stored.model_path,
@@ -72,3 +78,7 @@ class ModelSource(msgspec.Struct, frozen=True):
             system=stored.system or "",
             history=tuple(read_messages(msgspec.to_builtins(stored.messages))) if stored.messages else (),
         )
+
+
+def _has_chat_template(path: Path) -> bool:
+    return bool(GGUFHeader.read(path).chat_template)

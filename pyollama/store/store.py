@@ -154,9 +154,9 @@ class Store:
         elif len(names) <= FEW:
             there = f"the models here are {', '.join(sorted({name.short for name in names}))}"
         else:
-            there = '"pyollama list" shows the models that are here'
+            there = f"there are more than {FEW} models here, none of this name"
         return ModelNotFound(
-            f'model "{wanted}" not found; {there}; "pyollama pull {wanted}" gets it from its registry',
+            f'model "{wanted}" not found; {there}',
             name=wanted.short,
         )
 

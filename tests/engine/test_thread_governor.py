@@ -100,10 +100,9 @@ def test_prompts_and_generation_are_not_compared() -> None:
     governor = ThreadGovernor(2)
     governor.observe(**STUCK, crowded=True)
     assert governor.threads == 1
-    for _ in range(50):
+    for step in range(50):
         governor.observe(microseconds=20e3, n_tokens=512, prompt=True, crowded=True)
-    governor.observe(microseconds=400e3, preemptions=200, crowded=True)
-    assert governor.threads == 2, "one thread was slower at generating, whatever prompts cost"
+        assert step == 0 or governor.threads == 2, "nobody knows yet what one thread costs"
 
 
 @pytest.mark.parametrize("threads", [1, 0])
@@ -112,3 +111,19 @@ def test_one_thread_is_left_alone(threads: int) -> None:
     governor = ThreadGovernor(threads)
     run(governor, 5, STUCK, crowded=True)
     assert governor.threads == threads
+
+
+def test_a_trial_that_began_with_a_prompt_ends() -> None:
+    """Would catch a trial that waits for a second prompt while a long answer is generated with the wrong threads."""
+    quiet = ThreadGovernor(2)
+    quiet.observe(microseconds=40e3, n_tokens=20, preemptions=30, prompt=True, crowded=True)
+    for _ in range(2_000):
+        quiet.observe(**QUIET)
+    assert quiet.threads == 2
+    busy = ThreadGovernor(8)
+    busy.observe(microseconds=400e3, n_tokens=20, preemptions=300, prompt=True, crowded=True)
+    for _ in range(30):
+        busy.observe(**(ALONE if busy.threads == 1 else STUCK), crowded=True)
+    for _ in range(200):
+        busy.observe(**(ALONE if busy.threads == 1 else STUCK), crowded=True)
+    assert busy.threads == 1

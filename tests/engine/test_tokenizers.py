@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,26 @@ def test_lone_surrogate(text, vocab):
     """Catches: text that is no Unicode reaching native code."""
     with pytest.raises(InvalidRequest, match="Unicode"):
         vocab.tokenize(text)
+
+
+@pytest.mark.parametrize("character", ["a", "!", "1", " ", "-", "日", "\n"])
+def test_long_runs_of_one_character(character, tmp_path):
+    """Catches: a stack that overflows in the regular expressions of some vocabularies."""
+    names = ["deepseek-llm", "deepseek-coder", "falcon", "gpt-neox", "aquila", "llama-bpe", "qwen2"]
+    files = [path for name in names if (path := VOCABULARIES / f"ggml-vocab-{name}.gguf").exists()]
+    if not files:
+        pytest.skip("the vendored llama.cpp tree has no vocabularies here")
+    code = f"""
+import sys
+from pyollama.engine import LoadOptions, Model
+for path in sys.argv[1:]:
+    with Model(path, options=LoadOptions(vocab_only=True)) as model:
+        tokens = model.tokenize({character!r} * 60_000, add_special=False)
+        assert model.detokenize(tokens) == {character!r} * 60_000, path
+"""
+    command = [sys.executable, "-P", "-c", code, *map(str, files)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("token", [-1, -(2**31), 2**31 - 1, 2**31, 2**70, "outside", "7", 1.5, None])

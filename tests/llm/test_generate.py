@@ -103,7 +103,7 @@ VALUES: dict[str, list[Any]] = {
     "grammar": ['root ::= "a" [a-z]*', 'root ::= "yes" | "no"'],
     "ignore_eos": [True],
     "stop": [[], ["."], ["\n", "漢字"]],
-    "draft_num_predict": [0, 256],
+    "draft_num_predict": [0],
     "strict": [True],
 }
 # Options that do nothing alone.
@@ -129,6 +129,12 @@ def test_every_sampling_option(llm: pyollama.LLM, name: str) -> None:
         answer = llm.generate("Tell me a story.", options=options)
         assert len(answer.tokens) <= options["num_predict"]
         assert answer.stats.generated_tokens >= 1
+
+
+def test_drafts_are_refused(llm: pyollama.LLM) -> None:
+    """Catches an option that is accepted and does nothing."""
+    with pytest.raises(pyollama.Unsupported, match="draft"):
+        llm.generate("Hello", options={"draft_num_predict": 4})
 
 
 class OwnModel:

@@ -133,17 +133,14 @@ def test_not_found(directory: ModelDirectory) -> None:
     store = Store([directory.root])
     with pytest.raises(ModelNotFound) as caught:
         store.find("Foo")
-    assert str(caught.value) == (
-        'model "Foo:latest" not found; there are no models here; "pyollama pull Foo:latest" gets it from its '
-        "registry"
-    )
+    assert str(caught.value) == 'model "Foo:latest" not found; there are no models here'
     assert caught.value.name == "Foo:latest"
     for i in range(8):
         directory.manifest(f"m{i}/latest", b"broken")
-    with pytest.raises(ModelNotFound, match=r"; the models here are m0:latest, m1:latest, .*, m7:latest; "):
+    with pytest.raises(ModelNotFound, match=r"; the models here are m0:latest, m1:latest, .*, m7:latest$"):
         store.find("foo")
     directory.manifest("m8/latest", b"broken")
-    with pytest.raises(ModelNotFound, match='; "pyollama list" shows the models that are here; ') as caught:
+    with pytest.raises(ModelNotFound, match="more than 8 models here") as caught:
         store.find("m0:q4")
     assert "m1" not in str(caught.value)
     with pytest.raises(InvalidModelName):

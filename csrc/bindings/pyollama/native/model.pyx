@@ -119,8 +119,8 @@ cdef class Model:
 
     def detokenize(self, tokens, *, bool remove_special=False, bool unparse_special=True):
         """The bytes of the tokens; they need not be whole UTF-8 characters."""
+        cdef vector[llama_token] ids = token_vector(tokens)  # runs code of the caller's, who might close the model
         cdef CppModel * model = self.get()
-        cdef vector[llama_token] ids = token_vector(tokens)
         cdef shared_ptr[CppModel] keep = self.handle
         cdef string text
         with nogil:
@@ -129,16 +129,17 @@ cdef class Model:
 
     def piece(self, token, *, bool special=True):
         """The bytes of one token."""
-        cdef CppModel * model = self.get()
         cdef vector[llama_token] one = token_vector((token,))
+        cdef CppModel * model = self.get()
         if not model.is_valid(one[0]):
             raise InvalidRequest(f"token {token} is not in the vocabulary: ids go from 0 to {model.n_vocab() - 1}")
         return <bytes> model.piece(one[0], special)
 
     def is_eog(self, token):
         """Whether the token ends a generation."""
+        cdef vector[llama_token] one = token_vector((token,)) if 0 <= token <= 2147483647 else token_vector((2147483647,))
         cdef CppModel * model = self.get()
-        return 0 <= token < model.n_vocab() and llama_vocab_is_eog(model.vocab(), token)
+        return model.is_valid(one[0]) and llama_vocab_is_eog(model.vocab(), one[0])
 
     def metadata(self):
         """The scalar metadata of the file, as text."""
