@@ -17,7 +17,7 @@ import pyollama
 from benchmarks.decode import library
 from benchmarks.peers import llama_bench
 
-TOKENS = 64
+TOKENS = 512
 RUNS = 3
 
 
