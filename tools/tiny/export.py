@@ -41,8 +41,8 @@ def token_lists(tokenizer: Tokenizer) -> tuple[list[str], list[int], list[str]]:
     """Tokens, their types, and the merges, as GGUF wants them."""
     vocab = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     kinds = {
-        **{text: TokenType.CONTROL for text in CONTROL},
-        **{text: TokenType.USER_DEFINED for text in USER_DEFINED},
+        **dict.fromkeys(CONTROL, TokenType.CONTROL),
+        **dict.fromkeys(USER_DEFINED, TokenType.USER_DEFINED),
     }
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     return (

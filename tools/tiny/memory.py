@@ -95,7 +95,7 @@ def free_with_value(rng: random.Random, template: str, value: str) -> str:
     """Type a remark with a value in it; the value itself is spared typing mistakes."""
     before, _, after = template.partition("V")
     text = before.replace(" i ", " I ") + value + after
-    if text.startswith("i ") or text.startswith("i'"):
+    if text.startswith(("i ", "i'")):
         text = "I" + text[1:]
     if rng.random() < 0.6:
         text = text[:1].upper() + text[1:]
