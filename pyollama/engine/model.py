@@ -8,6 +8,9 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import Literal
+
+import msgspec
 
 from pyollama.engine import backend
 from pyollama.engine.options import LoadOptions
@@ -52,16 +55,13 @@ class Model:
         progress: Callable[[float], bool | None] | None = None,
     ) -> None:
         self.options = options or LoadOptions()
-        # Absolute, as the program may change its folder before the file is read again.
-        self.header = GGUFHeader.read(
-            os.path.abspath(path), kind=None if self.options.vocab_only else "model"
-        )
+        self.header = _header(path, None if self.options.vocab_only else "model")
         if self.header.kind not in ("model", "vocabulary"):
             raise self.header.error("it holds no vocabulary: it is not a model")
         pairs = read_adapters(adapters)
         if progress is not None and not callable(progress):
             raise InvalidRequest(f"progress must be a function, got {type(progress).__name__}")
-        self._adapters = [(GGUFHeader.read(path, kind="adapter"), scale) for path, scale in pairs]
+        self._adapters = [(_header(path, "adapter"), scale) for path, scale in pairs]
         backend.start()
         from pyollama.native import backend as native_backend
         from pyollama.native import model as native_model
@@ -178,6 +178,12 @@ class Model:
         # Encoders of BERT's kind look both ways; in llama.cpp's terms they have neither encoder nor decoder.
         looks_back_only = self.header.get("attention.causal") is not False
         return looks_back_only and (not self.native.has_encoder or bool(self.native.has_decoder))
+
+
+def _header(path: str | os.PathLike[str], kind: Literal["model", "adapter"] | None) -> GGUFHeader:
+    """The header, with an absolute path: the program may change its folder before the file is read again."""
+    header = GGUFHeader.read(path, kind=kind)
+    return msgspec.structs.replace(header, path=os.path.abspath(header.path))
 
 
 def read_adapters(given: Iterable[Adapter]) -> list[tuple[str, float]]:

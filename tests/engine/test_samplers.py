@@ -561,7 +561,7 @@ zeros = np.zeros(model.n_vocab, np.float32)
 
 def apart(code: str, *arguments: object, timeout: float = 60) -> str:
     """The output of a process of its own, for what may crash it or never end. argv[1] is the model."""
-    command = [sys.executable, "-c", APART + code, *map(str, arguments)]
+    command = [sys.executable, "-P", "-c", APART + code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr[-500:]}"
     return done.stdout.strip()
@@ -683,10 +683,17 @@ def test_grammar_leaves_good_choices_alone(vocab, usual):
 
 def test_grammar_with_no_way_on(vocab, usual):
     """Catches: a dead end that gives some token rather than an error."""
-    sampler = Sampler(vocab, options(ignore_eos=True), grammar='root ::= "yes"')
-    sampler.accept(vocab.tokenize("yes", add_special=False))
+    never = [(token, -math.inf) for token in range(vocab.n_vocab) if vocab.piece(token).startswith(b"y")]
+    sampler = Sampler(vocab, options(), logit_bias=never, grammar='root ::= "yes"')
     with pytest.raises(GrammarError):
         sampler.sample(usual)
+
+
+def test_a_complete_grammar_ends_the_text(vocab, usual):
+    """Catches: ignore_eos that turns a finished answer into an error."""
+    sampler = Sampler(vocab, options(ignore_eos=True), grammar='root ::= "yes"')
+    sampler.accept(vocab.tokenize("yes", add_special=False))
+    assert vocab.is_eog(sampler.sample(usual))
 
 
 def test_grammar_refuses_what_it_did_not_allow(vocab):
