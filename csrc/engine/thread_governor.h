@@ -18,7 +18,7 @@ struct StepSample {
 //
 // ggml's threads meet at a barrier after every operation, some hundred times a step, and spin while they wait. Where
 // another program wants the same cores, each meeting waits for a thread that the system has set aside, and a small
-// model falls from thousands of tokens a second to one or two, while one thread alone would lose half. So: when
+// model can fall to a small part of its speed, while one thread alone would lose half. So: when
 // threads are being preempted, try fewer of them and keep what is faster; when the machine has room again, and now
 // and then without that, try more.
 class PYOLLAMA_API ThreadGovernor {
