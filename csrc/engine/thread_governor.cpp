@@ -71,6 +71,8 @@ void ThreadGovernor::steady(double cost, double rate, int32_t (*n_others)(int32_
     if (current_ > 1 && rate > busy_rate && clock_us_ >= next_narrow_) {
         if (n_others(current_) != 0) {
             change_to(std::max(1, current_ / divisor_), Phase::narrower, cost);
+        } else {
+            next_narrow_ = clock_us_ + least_gap_us; // asking costs as much as choosing a token
         }
     } else if (current_ < most_ && clock_us_ >= next_wide_) {
         const bool room = current_ + 1 + n_others(current_) <= n_processors;
