@@ -66,6 +66,9 @@ if TYPE_CHECKING:
         OptionError as OptionError,
     )
     from .errors import (
+        ServerBusy as ServerBusy,
+    )
+    from .errors import (
         StoreError as StoreError,
     )
     from .errors import (
@@ -94,6 +97,7 @@ _LAZY = {
     "ModelLoadError": ".errors",
     "ModelNotFound": ".errors",
     "OptionError": ".errors",
+    "ServerBusy": ".errors",
     "StoreError": ".errors",
     "TemplateError": ".errors",
     "Unsupported": ".errors",
@@ -115,6 +119,7 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFound",
     "OptionError",
+    "ServerBusy",
     "StoreError",
     "TemplateError",
     "Unsupported",

@@ -16,6 +16,7 @@
     ├── Closed                       (RuntimeError)       use after close()
     ├── Cancelled                                         the request was cancelled before it ended
     ├── EngineError                  (RuntimeError)       the engine failed while it was running
+    ├── ServerBusy                                        too many requests wait already
     └── StoreError                                        the model directory is damaged or unreadable
         ├── InvalidManifest                               a manifest that cannot be used
         └── InvalidDigest            (ValueError)         a text that is not a sha256 digest
@@ -46,6 +47,7 @@ __all__ = [
     "ModelLoadError",
     "ModelNotFound",
     "OptionError",
+    "ServerBusy",
     "StoreError",
     "TemplateError",
     "Unsupported",
@@ -169,6 +171,10 @@ class Cancelled(Error):
 
 class EngineError(Error, RuntimeError):
     """Raised when the engine failed while it was running: a decode call failed, or its process ended."""
+
+
+class ServerBusy(Error):
+    """Raised when as many requests wait as may; try again later."""
 
 
 class StoreError(Error):

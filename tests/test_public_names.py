@@ -26,6 +26,14 @@ NAMES = {
         *("Digest", "Layer", "Manifest", "MediaType", "Message", "ModelConfig", "ModelName", "Store"),
         "StoredModel",
     ],
+    "pyollama.settings": [
+        *("ServerAddress", "Settings", "format_duration", "parse_duration", "read_keep_alive"),
+    ],
+    "pyollama.create": ["CreateRequest", "Progress", "create_model"],
+    "pyollama.runner": ["Done", "Generate", "Load", "Loaded", "Piece", "Reply", "Runner"],
+    "pyollama.scheduler": ["Lease", "LoadedModel", "ModelFiles", "Scheduler"],
+    "pyollama.api": ["Answer", "ApiError", "Service", "http_error"],
+    "pyollama.server": ["GRACE_SECONDS", "Application", "make_app", "serve", "serve_service"],
     "pyollama.cli": ["main"],
     "pyollama.native": ["LIBRARY_DIR"],
 }

@@ -202,6 +202,7 @@ void Engine::advance(Sequence & sequence, Choice && choice) {
     }
     ++request.stats.n_generated;
     if (llama_vocab_is_eog(model_.vocab(), choice.token)) {
+        request.stats.end_token = choice.token;
         finish(sequence, FinishReason::stop);
         return;
     }

@@ -38,6 +38,8 @@ struct RequestStats {
     int64_t  eval_ns        = 0; // from the first token to the last
     uint32_t n_shifts       = 0; // how often the context was shifted
     uint32_t seed           = 0; // the one really used
+
+    llama_token end_token = -1; // the end-of-generation token, if one ended it
 };
 
 // What happened to one request since somebody last looked: steps that nobody has collected are merged into one.

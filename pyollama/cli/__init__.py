@@ -8,13 +8,32 @@ import sys
 
 import click
 
+from pyollama.cli.models import list_models, list_running, stop
 from pyollama.cli.run import run
+from pyollama.cli.serve import serve
 from pyollama.cli.version import version_text
 
 __all__ = ["main"]
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+ALIASES = {"ls": "list", "start": "serve"}
+
+
+class CommandGroup(click.Group):
+    """The commands in the order of their importance, some with a second name."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """As they were added."""
+        return list(self.commands)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """By either name."""
+        return super().get_command(context, ALIASES.get(name, name))
+
+
+@click.group(
+    cls=CommandGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("-v", "--version", is_flag=True, help="Show version information.")
 @click.option("--verbose", is_flag=True, help="With --version: backends and processor features too.")
 @click.pass_context
@@ -27,7 +46,8 @@ def cli(context: click.Context, version: bool, verbose: bool) -> None:
         click.echo(context.get_help())
 
 
-cli.add_command(run)
+for command in (serve, run, stop, list_models, list_running):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -2,98 +2,71 @@
 
 from __future__ import annotations
 
-import io
-import json
+import os
+import re
 import sys
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from pyollama.llm import LLM, Stats
+from pyollama.cli.text import checked_text, is_terminal, piped_text
 
 __all__ = ["run"]
+
+# As pyollama.llm.source.PATH, whose module loads the whole library: what can only be a file is loaded into
+# this process, all else is a name for the server.
+PATH = re.compile(r"(?:\.{0,2}/|~|[A-Za-z]:\\|\.{0,2}\\)|.*\.gguf$", re.IGNORECASE | re.DOTALL)
 
 
 @click.command()
 @click.argument("model")
 @click.argument("prompt", nargs=-1)
 @click.option("--format", "format_text", metavar="STRING", help='Response format: "json" or a JSON schema.')
+@click.option("--keepalive", metavar="DURATION", help="How long the model stays loaded, such as 5m.")
+@click.option("--nowordwrap", is_flag=True, help="Don't wrap words to the next line.")
 @click.option("--verbose", is_flag=True, help="Show timings after the answer.")
-def run(model: str, prompt: tuple[str, ...], format_text: str | None, verbose: bool) -> None:
+def run(
+    model: str,
+    prompt: tuple[str, ...],
+    format_text: str | None,
+    keepalive: str | None,
+    nowordwrap: bool,
+    verbose: bool,
+) -> None:
     """Run a model.
 
-    Prints the answer to PROMPT as it is generated. What comes on the standard input is put before it.
+    MODEL is a name, or the path of a GGUF file. Prints the answer to PROMPT as it is generated; what comes on
+    the standard input is put before it. At a terminal and without PROMPT it is a conversation.
+
+    A name is for the server at OLLAMA_HOST. If none is running on this machine, one runs as long as this
+    command does.
     """
     words = list(prompt)
-    if piped := _piped():
+    if piped := piped_text():
         words = [piped, *words]
-    elif not words and sys.stdin is not None and sys.stdin.isatty():
-        raise click.UsageError(f'run needs a prompt, such as: pyollama run {model} "Why is the sky blue?"')
-    from pyollama.llm import LLM
+    text = checked_text(" ".join(words), "the prompt")
+    interactive = is_terminal() and not words
+    if PATH.match(model):
+        if interactive:
+            raise click.UsageError(
+                f'run needs a prompt for a file, such as: pyollama run {model} "Why is the sky blue?"'
+            )
+        if keepalive is not None:
+            raise click.UsageError(
+                "--keepalive is for a model of the server: a file is loaded for this run only"
+            )
+        from pyollama.cli.run_file import run_file
 
-    begin = time.perf_counter()
-    with LLM(model) as llm:
-        loaded = time.perf_counter() - begin
-        text = " ".join(words)
-        if not llm.model.generates:
-            _print_vector(llm, text)
-        elif text:
-            stats = _print_answer(llm, text, format_text)
-            if verbose and stats is not None:
-                _print_timings(stats, loaded, time.perf_counter() - begin)
+        run_file(model, text, format_text=format_text, wrap=not nowordwrap, verbose=verbose)
+        return
 
+    from pyollama.cli.private_server import some_server
+    from pyollama.cli.run_model import RunOptions, converse, generate
 
-def _piped() -> str:
-    """What another program writes to the standard input; empty at a terminal."""
-    if sys.stdin is None or sys.stdin.isatty():
-        return ""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="strict")  # some locales let anything pass
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"the standard input is not text: {error}") from None
-
-
-def _print_vector(llm: LLM, text: str) -> None:
-    if not text:
-        raise click.UsageError(
-            'embedding models require input text. Usage: pyollama run <model> "your text here"'
-        )
-    click.echo(json.dumps(llm.embed(text)[0].tolist(), separators=(",", ":")))
-
-
-def _print_answer(llm: LLM, text: str, format_text: str | None) -> Stats | None:
-    """Print the answer; None when it was interrupted, which is no error."""
-    try:
-        with llm.generate(text, stream=True, format=format_text) as stream:
-            for chunk in stream:
-                # One write, so that a reader sees each piece at once.
-                sys.stdout.write(chunk.text)
-                sys.stdout.flush()
-    except KeyboardInterrupt:
-        click.echo()
-        return None
-    click.echo("\n")
-    return stream.result.stats
-
-
-def _print_timings(stats: Stats, load_seconds: float, total_seconds: float) -> None:
-    def line(label: str, value: str) -> None:
-        click.echo(f"{label + ':':22}{value}", err=True)
-
-    line("total duration", f"{total_seconds:.6f}s")
-    line("load duration", f"{load_seconds:.6f}s")
-    line("prompt eval count", f"{stats.prompt_tokens} token(s)")
-    _rate(line, "prompt eval", stats.prompt_tokens - stats.cached_tokens, stats.prompt_seconds)
-    line("eval count", f"{stats.generated_tokens} token(s)")
-    _rate(line, "eval", stats.generated_tokens, stats.generate_seconds)
-
-
-def _rate(line: Callable[[str, str], None], label: str, tokens: int, seconds: float) -> None:
-    if seconds > 0:
-        line(f"{label} duration", f"{seconds:.6f}s")
-        line(f"{label} rate", f"{tokens / seconds:.2f} tokens/s")
+    options = RunOptions.read(
+        checked_text(model, "the model name"), format_text, keepalive, wrap=not nowordwrap, verbose=verbose
+    )
+    with some_server(os.environ.get("OLLAMA_HOST", "")) as client:
+        if interactive and sys.stdout.isatty():
+            converse(client, options)
+        else:
+            generate(client, options, text)

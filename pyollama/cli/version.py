@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from pyollama import __version__, _build
 
 __all__ = ["version_text"]
 
 
 def version_text(*, verbose: bool) -> str:
-    """Version and llama.cpp pin, from the build's own record; nothing native is loaded unless ``verbose``.
+    """Version and llama.cpp pin, from the build's own record; nothing else is loaded unless ``verbose``.
 
     Args:
-        verbose: Add backends, and the processor features in use.
+        verbose: Add backends, the processor features in use, and the version of the server.
     """
     lines = [
         f"pyollama version is {__version__}",
@@ -27,4 +29,24 @@ def version_text(*, verbose: bool) -> str:
                 f"device {device['name']}: {device['description']}, {free:.1f} of {total:.1f} GiB free"
             )
         lines.append(f"features: {backend.system_info().strip(' |')}")
+        lines.append(_server_line())
     return "\n".join(lines)
+
+
+def _server_line() -> str:
+    from pyollama.cli.client import Client, CouldNotConnect
+    from pyollama.cli.replies import VersionReply
+    from pyollama.errors import Error
+    from pyollama.settings import ServerAddress
+
+    client = Client(ServerAddress.parse(os.environ.get("OLLAMA_HOST", "")))
+    url = client.address.url
+    try:
+        client.check()
+        reply = client.get("/api/version", VersionReply)
+    except CouldNotConnect:
+        return f"server {url}: none is running"
+    except Error as error:
+        return f"server {url}: {error}"
+    ours = f", pyollama {reply.pyollama}" if reply.pyollama else ""
+    return f"server {url}: version {reply.version}{ours}"

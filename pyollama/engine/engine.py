@@ -55,7 +55,7 @@ class Engine:
         self.n_parallel = sizing.parallel_requests(
             model.header, options, self.n_ctx, sizing.available_memory()
         )
-        self._new_channel = native_engine.Channel
+        self.new_channel = native_engine.Channel
         self._native = native_engine.Engine(
             model.native, options, n_ctx=self.n_ctx, n_parallel=self.n_parallel, n_threads=self.n_threads
         )
@@ -92,8 +92,8 @@ class Engine:
             InvalidRequest: The prompt is empty, or a token is not in the vocabulary.
             Closed: The engine was closed.
         """
-        channel = self._new_channel()
-        request_id = self._submit(request, channel)
+        channel = self.new_channel()
+        request_id = self.submit(request, channel)
         return Generation(channel, request_id, partial(self.cancel, request_id))
 
     async def agenerate(self, request: GenerationRequest) -> AsyncGeneration:
@@ -115,7 +115,7 @@ class Engine:
             return  # with the engine all its requests have ended
 
     def _begin(self, request: GenerationRequest, dispatcher: Dispatcher, generation: AsyncGeneration) -> None:
-        request_id = self._submit(request, dispatcher.channel)
+        request_id = self.submit(request, dispatcher.channel)
         generation.begin(request_id, partial(self.cancel, request_id))
         dispatcher.register(request_id, generation)
 
@@ -127,7 +127,15 @@ class Engine:
                 self._dispatcher = Dispatcher()
             return self._dispatcher
 
-    def _submit(self, request: GenerationRequest, channel: Channel) -> int:
+    def submit(self, request: GenerationRequest, channel: Channel) -> int:
+        """Start a request whose events go to a channel of the caller, made by `new_channel`.
+
+        Returns:
+            The id that its events carry; they may arrive before this call returns.
+
+        Raises:
+            As `generate`.
+        """
         sampling = request.sampling
         n_ctx = min(request.num_ctx or self.n_ctx, self.n_ctx)
         n = request.logprobs

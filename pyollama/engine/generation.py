@@ -13,8 +13,9 @@ from pyollama import errors
 from pyollama.engine import backend
 
 if TYPE_CHECKING:
-    from pyollama.native.engine import Channel
-    from pyollama.native.engine import Event as Event  # llm takes it from here, as it must not know native
+    # Higher layers take them from here, as they must not know native.
+    from pyollama.native.engine import Channel as Channel
+    from pyollama.native.engine import Event as Event
 
 __all__ = ["AsyncGeneration", "Generation"]
 

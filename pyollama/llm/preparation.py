@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from pyollama.engine import OPTIONS, Engine, GenerationRequest, Model, Options
+from pyollama.engine import OPTIONS, Engine, GenerationRequest, Model, Options, ResolvedOptions
 from pyollama.errors import ContextLengthExceeded, InvalidRequest, OptionError, Unsupported
 from pyollama.llm.settings import OptionsLike
+from pyollama.llm.truncation import NOTHING, Truncated, check_length, cut_tokens, fit_messages
 from pyollama.prompt import ChatTemplate, Format, Message, grammar_of
-from pyollama.prompt.chat_template import Rendered
 from pyollama.prompt.message import MessageLike, read_messages
 
 __all__ = ["Preparation", "Prepared"]
 
+log = logging.getLogger("pyollama")
+
 # Load options that a request may give without loading the model again: it asks for less than there is.
 WITHIN_LIMITS = ("num_ctx", "num_batch")
+# The reference's words, which clients know.
+CANNOT_SHORTEN = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, adjust the "
+    "context length in settings, or use a model with a longer context length"
+)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -24,6 +32,15 @@ class Prepared(msgspec.Struct, frozen=True):
 
     request: GenerationRequest
     warnings: tuple[str, ...] = ()
+    truncated: Truncated = NOTHING
+
+
+class _Prompt(msgspec.Struct, frozen=True):
+    """Tokens, the stop strings of their template, and what was left out of them."""
+
+    tokens: tuple[int, ...]
+    stop: tuple[str, ...] = ()
+    truncated: Truncated = NOTHING
 
 
 class Preparation:
@@ -69,29 +86,32 @@ class Preparation:
         options: OptionsLike = None,
         format: Format = None,
         logprobs: int | None = None,
+        truncate: bool = False,
+        shift: bool = True,
     ) -> Prepared:
-        """As `LLM.generate`."""
+        """As `LLM.generate`; for ``truncate`` and ``shift`` see `chat`."""
         self._check_model()
         if not isinstance(prompt, str):
             raise InvalidRequest(f"the prompt must be a str, got {type(prompt).__name__}")
         if isinstance(context, (str, bytes, Mapping)) or not isinstance(context, Iterable):
             raise InvalidRequest(f"context must be a list of token ids, got {type(context).__name__}")
         _check_system(system)
+        resolved = self._resolve(options, format)
         before = tuple(context)
         if raw or self._template is None:
             if system:
                 why = "raw is set" if raw else "the model has no chat template"
                 raise InvalidRequest(f"{why}, so a system message has no place: put it into the prompt")
-            rendered = Rendered(prompt)
+            made = _Prompt((*before, *self._model.tokenize(prompt, add_special=not before)))
+        elif before:  # it has the beginning of the conversation already
+            own = [Message("system", system)] if system else []
+            rendered = self._template.render([*own, Message("user", prompt)])
+            tokens = (*before, *self._model.tokenize(rendered.prompt, add_special=False))
+            made = _Prompt(tokens, rendered.stop)
         else:
-            conversation = [Message("user", prompt)]
-            if before:  # it has the beginning already
-                own = [Message("system", system)] if system else []
-                rendered = self._template.render([*own, *conversation])
-            else:
-                rendered = self._template.render(self._with_beginning(conversation, system))
-        tokens = (*before, *self._model.tokenize(rendered.prompt, add_special=not before))
-        return self._request(tokens, rendered.stop, options, format, logprobs)
+            conversation = self._with_beginning([Message("user", prompt)], system)
+            made = self._rendered(self._template, conversation, self._limit(resolved), truncate)
+        return self._request(made, resolved, format, logprobs, truncate, shift)
 
     def chat(
         self,
@@ -100,17 +120,32 @@ class Preparation:
         options: OptionsLike = None,
         format: Format = None,
         logprobs: int | None = None,
+        truncate: bool = False,
+        shift: bool = True,
     ) -> Prepared:
-        """As `LLM.chat`."""
+        """As `LLM.chat`.
+
+        Args:
+            truncate: Shorten what is longer than the context: first the oldest messages go, then the middle of the
+                text. False: it is an error.
+            shift: Whether a full context drops its older half and goes on.
+        """
         self._check_model()
         conversation = read_messages(messages)
         if self._template is None:
             raise Unsupported(
                 f"{self._model.header.path} has no chat template: use generate(), which gives it the text as it is"
             )
-        rendered = self._template.render(self._with_beginning(conversation, None))
-        tokens = tuple(self._model.tokenize(rendered.prompt))
-        return self._request(tokens, rendered.stop, options, format, logprobs)
+        resolved = self._resolve(options, format)
+        made = self._rendered(
+            self._template, self._with_beginning(conversation, None), self._limit(resolved), truncate
+        )
+        return self._request(made, resolved, format, logprobs, truncate, shift)
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the model has a chat template."""
+        return self._template is not None
 
     def _check_model(self) -> None:
         if not self._n_ctx:
@@ -125,14 +160,23 @@ class Preparation:
         own = [Message("system", text)] if text and not begins_with_system else []
         return [*own, *self._history, *messages]
 
-    def _request(
-        self,
-        prompt: tuple[int, ...],
-        stop: tuple[str, ...],
-        options: OptionsLike,
-        format: Format,
-        logprobs: int | None,
-    ) -> Prepared:
+    def _rendered(
+        self, template: ChatTemplate, messages: Sequence[Message], n_ctx: int, truncate: bool
+    ) -> _Prompt:
+        def prompt_of(conversation: Sequence[Message]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+            rendered = template.render(conversation)
+            return tuple(self._model.tokenize(rendered.prompt)), rendered.stop
+
+        tokens, stop = prompt_of(messages)
+        if not truncate or len(tokens) <= n_ctx:
+            return _Prompt(tokens, stop)
+        fitting = fit_messages(messages, lambda conversation: len(prompt_of(conversation)[0]), n_ctx)
+        shorter, stop = prompt_of(fitting)
+        dropped = len(messages) - len(fitting)
+        log.warning("%d of %d messages do not fit the context of %d tokens", dropped, len(messages), n_ctx)
+        return _Prompt(shorter, stop, Truncated(dropped, len(tokens) - len(shorter)))
+
+    def _resolve(self, options: OptionsLike, format: Format) -> ResolvedOptions:
         given = Options.parse(options)
         self._check_load_options(given)
         resolved = Options.merge(given, self._options).resolve()
@@ -142,25 +186,43 @@ class Preparation:
             )
         if format is not None and format != "" and resolved.sampling.grammar:
             raise InvalidRequest('give either format or the option "grammar", not both')
+        return resolved
+
+    def _limit(self, resolved: ResolvedOptions) -> int:
+        return min(resolved.load.num_ctx or self._n_ctx, self._n_ctx)
+
+    def _request(
+        self,
+        prompt: _Prompt,
+        resolved: ResolvedOptions,
+        format: Format,
+        logprobs: int | None,
+        truncate: bool,
+        shift: bool,
+    ) -> Prepared:
         constraint = grammar_of(format, strict=resolved.sampling.strict)
-        n_ctx = min(resolved.load.num_ctx or self._n_ctx, self._n_ctx)
-        if len(prompt) > n_ctx:
-            raise ContextLengthExceeded(
-                f"the prompt has {len(prompt)} tokens, the context holds {n_ctx}: shorten it, or load the model with "
-                "a larger num_ctx",
-                n_tokens=len(prompt),
-                n_ctx=n_ctx,
-            )
+        n_ctx = self._limit(resolved)
+        tokens = prompt.tokens
+        if truncate and len(tokens) > n_ctx:
+            if not shift:
+                raise ContextLengthExceeded(CANNOT_SHORTEN, n_tokens=len(tokens), n_ctx=n_ctx)
+            num_keep = resolved.sampling.num_keep
+            keep = num_keep + int(self._model.native.add_bos) if num_keep >= 0 else n_ctx
+            tokens = cut_tokens(tokens, n_ctx, keep)
+        check_length(tokens, n_ctx)
+        cut = len(prompt.tokens) - len(tokens)
         request = GenerationRequest(
-            prompt=prompt,
+            prompt=tokens,
             sampling=resolved.sampling,
             grammar=constraint.grammar,
-            stop=stop,
+            stop=prompt.stop,
             num_ctx=n_ctx,
             num_batch=resolved.load.num_batch,
             logprobs=logprobs,
+            shift=shift,
         )
-        return Prepared(request, constraint.warnings)
+        truncated = Truncated(prompt.truncated.messages, prompt.truncated.tokens + cut)
+        return Prepared(request, constraint.warnings, truncated)
 
     def _check_load_options(self, given: Options) -> None:
         """Refuse what would need the model to be loaded again, as this class cannot do that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -126,6 +127,15 @@ def stats_of(event: Event) -> Stats:
         context_shifts=stats["n_shifts"],
         seed=stats["seed"],
     )
+
+
+def context_of(prompt: Sequence[int], tokens: Sequence[int], event: Event) -> tuple[int, ...]:
+    """What the next request may go on from: prompt and answer, with the token that ended it.
+
+    Without that token the next turn would begin inside this one, as the template sees it.
+    """
+    end = event.stats["end_token"]
+    return (*prompt, *tokens, end) if end >= 0 else (*prompt, *tokens)
 
 
 def _logprob(entry: tuple[int, float, bytes], top: list[tuple[int, float, bytes]]) -> Logprob:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pyollama.engine import AsyncGeneration, Generation
 from pyollama.errors import InvalidRequest
-from pyollama.llm.results import Chunk, Completion, chunk_of, stats_of
+from pyollama.llm.results import Chunk, Completion, chunk_of, context_of, stats_of
 
 if TYPE_CHECKING:
     from pyollama.engine.generation import Event
@@ -38,7 +38,7 @@ class Answer(Generic[C]):
                 logprobs=tuple(entry for piece in self._chunks for entry in piece.logprobs),
                 done_reason=event.finish,
                 stop=event.stop,
-                context=self._prompt + tokens,
+                context=context_of(self._prompt, tokens, event),
                 warnings=self._warnings,
                 stats=stats_of(event),
             )

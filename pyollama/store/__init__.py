@@ -1,7 +1,7 @@
 """The model directory, in Ollama's layout: names, digests, manifests, and finding the models in it.
 
 `Store.default` is the user's directory with the embedded models behind it; `Store.find` finds a `StoredModel`
-in it by its name.
+in it by its name. `Store.new_blob` and `Store.write_manifest` make new ones.
 """
 
 from pyollama.store.digest import Digest

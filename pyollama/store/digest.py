@@ -10,6 +10,7 @@ from pyollama.errors import InvalidDigest
 __all__ = ["Digest"]
 
 _TEXT = re.compile(r"sha256:[0-9a-f]{64}")
+_LOOSE = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 
 
 class Digest(str):
@@ -38,6 +39,22 @@ class Digest(str):
                 digest=given,
             )
         return super().__new__(cls, text)
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Read a digest as clients write it: ``sha256-`` and upper case are taken, too.
+
+        Raises:
+            InvalidDigest: The text is anything else.
+
+        Example::
+
+            Digest.parse("sha256-" + "AB" * 32)   # "sha256:abab..."
+        """
+        found = _LOOSE.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            raise InvalidDigest("invalid digest format", digest=text if isinstance(text, str) else "")
+        return cls(f"sha256:{found[1].lower()}")
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Digest:

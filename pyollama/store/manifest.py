@@ -9,6 +9,7 @@ import msgspec
 
 from pyollama.errors import InvalidManifest
 from pyollama.store.digest import Digest
+from pyollama.store.go_json import OrderedObject, encode_json
 from pyollama.store.reading import json_errors
 
 __all__ = ["MAX_MANIFEST", "Layer", "Manifest", "MediaType"]
@@ -114,6 +115,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         with json_errors(InvalidManifest):
             return _manifest(data)
 
+    def encode(self) -> bytes:
+        """The JSON of the manifest, byte for byte as Ollama writes it.
+
+        Example::
+
+            Manifest.decode(manifest.encode()) == manifest   # True
+        """
+        # A model without a config has one whose digest is empty.
+        nothing = OrderedObject(mediaType="", digest="", size=0)
+        return encode_json(
+            OrderedObject(
+                schemaVersion=self.schema_version,
+                mediaType=self.media_type,
+                config=_layer(self.config) if self.config else nothing,
+                layers=[_layer(layer) for layer in self.layers],
+            )
+        )
+
     @property
     def size(self) -> int:
         """Bytes of all layers and of the config; a blob that is listed twice counts twice."""
@@ -128,6 +147,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The layer that counts where a model may have one only: the last one. None where there is none."""
         found = self.of(*media_types)
         return found[-1] if found else None
+
+
+def _layer(layer: Layer) -> OrderedObject:
+    found = OrderedObject(mediaType=layer.media_type, digest=layer.digest, size=layer.size)
+    found |= {key: text for key, text in (("from", layer.origin), ("name", layer.name)) if text}
+    return found
 
 
 class _WireManifest(msgspec.Struct):

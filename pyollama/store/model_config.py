@@ -7,9 +7,13 @@ from typing import Any
 import msgspec
 
 from pyollama.errors import StoreError
+from pyollama.store.go_json import OrderedObject, encode_json
 from pyollama.store.reading import json_errors
 
 __all__ = ["ModelConfig"]
+
+# Written even where they say nothing.
+ALWAYS = ("model_format", "model_family", "model_families", "model_type", "file_type", "architecture", "os")
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,3 +67,16 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
         with json_errors(StoreError):
             found = msgspec.json.decode(data, type=dict[str, Any])
             return msgspec.convert({key: found[key] for key in found if found[key] is not None}, cls)
+
+    def encode(self) -> bytes:
+        """The JSON of the config, byte for byte as Ollama writes it.
+
+        Example::
+
+            ModelConfig(model_format="gguf", architecture="amd64", os="linux").encode()
+
+        Raises:
+            ValueError: Something in ``draft`` has no form in JSON; so does TypeError.
+        """
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return encode_json(OrderedObject((name, value) for name, value in values if value or name in ALWAYS))

@@ -1,4 +1,4 @@
-"""The model directory: finding and listing the models in it."""
+"""The model directory: finding and listing the models in it, and writing blobs and manifests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import builtins
 import logging
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from pyollama.errors import InvalidManifest, ModelNotFound, StoreError
+from pyollama.store.blob_writer import BlobWriter, touch
 from pyollama.store.digest import Digest
+from pyollama.store.legacy import rename_legacy_blobs
 from pyollama.store.manifest import MAX_MANIFEST, Manifest, MediaType
 from pyollama.store.name import PARTS, ModelName
 from pyollama.store.reading import read_file
 from pyollama.store.stored_model import StoredModel
+from pyollama.store.writing import write_atomically
 
 __all__ = ["Store"]
 
@@ -26,13 +30,18 @@ EMBEDDED = Path(__file__).parent.parent / "models"
 FEW = 8
 ALL = (None,) * len(PARTS)
 MAX_WARNINGS = 1000
+COPY_CHUNK = 1 << 20
 
 
 class Store:
-    """Model directories, seen as one; nothing is written.
+    """Model directories, seen as one. The first is the user's: only there something is written.
 
     A model in an earlier root hides one of the same name in a later root, also when its manifest is broken:
-    a name must not silently mean another model.
+    a name must not silently mean another model. What is written never depends on a later root: blobs that a
+    manifest needs are copied from there first.
+
+    Several threads, and several processes, may read and write at the same time. A reader sees a blob or a
+    manifest whole or not at all.
 
     Args:
         roots: The directories, each laid out as Ollama's ``models`` directory is. They need not exist.
@@ -50,6 +59,8 @@ class Store:
         # Absolute, so that a later change of the working directory changes nothing.
         self.roots = tuple(dict.fromkeys(Path(os.path.abspath(root)) for root in roots))
         self._warned: set[str] = set()
+        # From looking how a name is spelled until a manifest has it.
+        self._naming = threading.Lock()
 
     @classmethod
     def default(cls) -> Store:
@@ -104,6 +115,154 @@ class Store:
             hidden.update(here)
         # In whole seconds, as Ollama does.
         return sorted(models, key=lambda model: (-(model.modified_ns // 10**9), model.name.key))
+
+    @property
+    def root(self) -> Path:
+        """The directory that is written to.
+
+        Raises:
+            StoreError: There is none, or it is the one of the models that come with pyollama.
+        """
+        if not self.roots:
+            raise StoreError("this store has no directory to write to")
+        if os.path.realpath(self.roots[0]) == os.path.realpath(EMBEDDED):
+            raise StoreError(
+                f"the models that come with pyollama cannot be changed: {self.roots[0]}; set OLLAMA_MODELS to "
+                "another directory"
+            )
+        return self.roots[0]
+
+    def blob_path(self, digest: Digest) -> Path | None:
+        """The file of a blob, in whichever root it is; None where there is none.
+
+        Raises:
+            StoreError: A directory where it may be cannot be read.
+        """
+        return next(self._blobs(digest), None)
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Whether there is such a blob. Raises StoreError like `blob_path`."""
+        return self.blob_path(digest) is not None
+
+    def new_blob(self) -> BlobWriter:
+        """A blob to be written, in a ``with`` block.
+
+        Example::
+
+            with store.new_blob() as blob:
+                blob.write(b"GGUF")
+                digest, size, created = blob.finish()
+        """
+        return BlobWriter(self.root / "blobs")
+
+    def write_blob(self, data: bytes) -> tuple[Digest, int, bool]:
+        """Write a small blob at once; returns what `BlobWriter.finish` returns."""
+        with self.new_blob() as blob:
+            blob.write(data)
+            return blob.finish()
+
+    def adopt_blob(self, digest: Digest, size: int | None = None) -> int:
+        """Make sure that a blob is in the root that is written to, and counts as just written.
+
+        From another root it is copied and not linked: a link would be one file with that root's, and a new
+        time of the one would be written into the other.
+
+        Args:
+            digest: Of the blob.
+            size: In bytes, where it is known; a file of another size is damaged and is passed over.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            StoreError: There is no such blob, or only a damaged one.
+            OSError: It cannot be copied.
+        """
+        here = self.root / "blobs" / digest.file_name
+        for path in self._blobs(digest):
+            found = path.stat().st_size
+            if size is not None and found != size:
+                continue
+            if path == here:
+                touch(path)
+            else:
+                self._copy_blob(path, digest)
+            return found
+        of_size = "" if size is None else f" of {size} bytes"
+        raise StoreError(
+            f'there is no blob "{digest}"{of_size}; upload it, or pull or create its model again'
+        )
+
+    def write_manifest(self, name: ModelName, manifest: Manifest) -> None:
+        """Make a model of blobs that are in the store, in place of one that has that name.
+
+        Where a part of the name is there in another case, the spelling that is there is used. The manifest
+        is written last: when everything that it refers to is in the root.
+
+        Args:
+            name: Of the model.
+            manifest: Its blobs.
+
+        Raises:
+            StoreError: A blob is missing or damaged, or a directory cannot be made.
+            OSError: The system refuses: the disk is full, for example.
+        """
+        manifests = self.root / "manifests"
+        layers = (*manifest.layers, *((manifest.config,) if manifest.config else ()))
+        for digest, size in dict.fromkeys((layer.digest, layer.size) for layer in layers):
+            self.adopt_blob(digest, size)
+        with self._naming:
+            path = manifests.joinpath(*self.spelling(name).path_parts)
+            # Beside the manifest, what a crash leaves behind would count as a model without a valid name.
+            write_atomically(path, manifest.encode(), temporary_in=manifests)
+
+    def spelling(self, name: ModelName) -> ModelName:
+        """The name in the spelling of the models that are here.
+
+        Each part is spelled as in the model whose name is most alike, of those that have that part.
+
+        Example::
+
+            store.spelling(ModelName.parse("foo:v2"))   # Foo:v2, where there is a Foo:latest
+        """
+
+        def unlikeness(other: ModelName) -> tuple[int, int, tuple[str, ...]]:
+            same = sum(mine == its for mine, its in zip(name.key, other.key, strict=True))
+            exact = sum(mine == its for mine, its in zip(name.path_parts, other.path_parts, strict=True))
+            return -same, -exact, other.path_parts
+
+        everywhere = (_walk(root / "manifests", ALL, self._warn) for root in self.roots)
+        known = sorted((_name(parts) for found in everywhere for parts in found), key=unlikeness)
+        spelled = {}
+        for part in PARTS:
+            mine = getattr(name, part)
+            theirs = (getattr(other, part) for other in known)
+            spelled[part] = next((text for text in theirs if text.lower() == mine.lower()), mine)
+        return ModelName(scheme=name.scheme, **spelled)
+
+    def rename_legacy_blobs(self) -> int:
+        """Give blobs of very old versions their present names: `legacy.rename_legacy_blobs`."""
+        return rename_legacy_blobs(self.root / "blobs")
+
+    def _blobs(self, digest: Digest) -> Iterator[Path]:
+        """The files of a blob, one in each root that has it."""
+        for root in self.roots:
+            path = root / "blobs" / digest.file_name
+            try:
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise StoreError(f"the blob {path} cannot be read: {error.strerror}") from error
+
+    def _copy_blob(self, source: Path, digest: Digest) -> None:
+        with open(source, "rb", buffering=0) as file, self.new_blob() as blob:
+            while chunk := file.read(COPY_CHUNK):
+                blob.write(chunk)
+            if blob.digest != digest:
+                raise StoreError(f"the blob {source} is damaged: its content has another digest")
+            blob.finish()
 
     def _usable(self, root: Path, name: ModelName) -> StoredModel | None:
         try:

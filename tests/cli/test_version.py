@@ -10,6 +10,8 @@ from pathlib import Path
 import pyollama
 from pyollama import _build
 
+from .played import PlayedServer
+
 
 def pyollama_command(*arguments: str, cwd: Path, code: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command line; ``code`` runs in its interpreter when it has ended."""
@@ -52,6 +54,22 @@ def test_verbose_version(tmp_path: Path) -> None:
     assert "backends: " in done.stdout
     assert "device CPU" in done.stdout
     assert "features: " in done.stdout
+    assert done.stdout.endswith(": none is running\n")
+
+
+def test_version_of_the_server(server: PlayedServer, tmp_path: Path) -> None:
+    """Catches a server that is asked though nobody wants to know, and a report that fails with it."""
+    assert pyollama_command("--version", cwd=tmp_path).returncode == 0
+    assert server.requests == []
+    for answer, text in [
+        ({"version": "0.33.0", "pyollama": "1.2"}, "version 0.33.0, pyollama 1.2"),
+        ({"version": "0.33.0"}, "version 0.33.0"),
+        ((500, {"error": "no"}), "no"),
+    ]:
+        server.answers["GET /api/version"] = answer
+        done = pyollama_command("--version", "--verbose", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith(f"server {server.url}: {text}\n")
 
 
 def test_help(tmp_path: Path) -> None:
@@ -61,7 +79,11 @@ def test_help(tmp_path: Path) -> None:
     done = texts[()]
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: pyollama" in done.stdout
-    assert "run" in done.stdout
+    commands = [line.split()[0] for line in done.stdout.partition("Commands:\n")[2].splitlines()]
+    assert commands == ["serve", "run", "stop", "list", "ps"]
+    for alias, name in (("ls", "list"), ("start", "serve")):
+        both = [pyollama_command(command, "--help", cwd=tmp_path).stdout for command in (alias, name)]
+        assert both[0].partition("\n")[2] == both[1].partition("\n")[2]
     done = pyollama_command("run", "--help", cwd=tmp_path)
     assert "MODEL [PROMPT]" in done.stdout
 
@@ -73,6 +95,8 @@ def test_wrong_usage(tmp_path: Path) -> None:
         (["--fly"], "No such option"),
         (["run"], "Missing argument 'MODEL'"),
         (["run", "tiny", "--fly"], "No such option"),
+        (["stop"], "Missing argument 'MODEL'"),
+        (["stop", "a", "b"], "Got unexpected extra argument (b)"),
     ]:
         done = pyollama_command(*arguments, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, "")

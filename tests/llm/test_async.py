@@ -175,7 +175,7 @@ def test_cancelled_task(llm: pyollama.LLM, delay: float, stream: bool) -> None:
 def test_cancelled_while_asking(llm: pyollama.LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a request that a thread submits after its task, or the whole loop, was cancelled."""
     submitted = threading.Event()
-    submit = Engine._submit
+    submit = Engine.submit
 
     def late(self: Engine, *arguments: Any) -> int:
         time.sleep(0.3)
@@ -183,7 +183,7 @@ def test_cancelled_while_asking(llm: pyollama.LLM, monkeypatch: pytest.MonkeyPat
         submitted.set()
         return request
 
-    monkeypatch.setattr(Engine, "_submit", late)
+    monkeypatch.setattr(Engine, "submit", late)
 
     async def one() -> None:
         task = asyncio.create_task(llm.agenerate("Once", raw=True, options=ENDLESS))

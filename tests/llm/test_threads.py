@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gguf
 import pytest
 
 import pyollama
@@ -96,31 +95,10 @@ def test_twenty_threads() -> None:
     assert unsure <= 2
 
 
-def write_in_32_bits(source: str, target: Path) -> None:
-    """The same model with all its weights as 32-bit floats."""
-    reader = gguf.GGUFReader(source)
-    architecture = reader.get_field("general.architecture").contents()
-    writer = gguf.GGUFWriter(target, architecture)
-    for field in reader.fields.values():
-        if field.name == "general.architecture" or field.name.startswith("GGUF."):
-            continue
-        kind = field.types[0]
-        item = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), kind, sub_type=item)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, gguf.quants.dequantize(tensor.data, tensor.tensor_type))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def test_twenty_threads_in_32_bits(llm: pyollama.LLM, tmp_path: Path) -> None:
+def test_twenty_threads_in_32_bits(tiny_in_32_bits: Path) -> None:
     """Catches what rounding could hide: in 32 bits every text is the same, sampled ones too."""
-    path = tmp_path / "tiny-f32.gguf"
-    write_in_32_bits(llm.model.header.path, path)
     precise = {"kv_cache_type": "f32", "flash_attention": False, "stop": ["<|im_end|>"]}
-    with pyollama.LLM(path, options=precise) as llm:
+    with pyollama.LLM(tiny_in_32_bits, options=precise) as llm:
 
         def ask(index: int) -> Completion:
             options = {"seed": index, "temperature": 0.7 if index % 2 else 0.0, "num_predict": 120}

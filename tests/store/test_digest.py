@@ -57,3 +57,24 @@ def test_any_text(text: str) -> None:
 def test_of_bytes(data: bytes) -> None:
     """Catches a digest of something else than the bytes."""
     assert Digest.of_bytes(data) == f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def test_parse() -> None:
+    """Catches a digest that a client may send and that is refused, and one text for two blobs."""
+    plain = Digest("sha256:" + HEX)
+    for text in (plain, "sha256-" + HEX, "sha256:" + HEX.upper(), "sha256-" + HEX.upper()):
+        assert Digest.parse(text) == plain
+        assert type(Digest.parse(text)) is Digest
+
+
+ALSO_TAKEN = ("sha256:" + HEX.upper(), "sha256-" + HEX)
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in HOSTILE_DIGESTS if text not in ALSO_TAKEN], ids=lambda text: ascii(text)[:40]
+)
+def test_parse_hostile(text: Any) -> None:
+    """Catches a text that is no digest, and an error without the words that clients know."""
+    with pytest.raises(InvalidDigest) as caught:
+        Digest.parse(text)
+    assert str(caught.value) == "invalid digest format"

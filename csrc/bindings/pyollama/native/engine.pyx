@@ -63,6 +63,7 @@ cdef extern from "engine/event.h" namespace "pyollama" nogil:
         int64_t eval_ns
         uint32_t n_shifts
         uint32_t seed
+        llama_token end_token
 
     cdef cppclass CppEvent "pyollama::Event":
         uint64_t request_id
@@ -237,6 +238,7 @@ cdef class Event:
                 "eval_ns": event.stats.eval_ns,
                 "n_shifts": event.stats.n_shifts,
                 "seed": event.stats.seed,
+                "end_token": event.stats.end_token,
             }
         return result
 

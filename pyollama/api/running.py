@@ -1,0 +1,60 @@
+"""The models that are loaded, as clients see them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+import msgspec
+
+from pyollama.api.details import Details
+from pyollama.scheduler import LoadedModel
+
+__all__ = ["RunningModel"]
+
+# For "never": what the longest duration of the reference comes to.
+FOREVER = 292 * 365.25 * 86400
+
+
+class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in ``/api/ps``.
+
+    Args:
+        name: For people.
+        model: The same.
+        size: Bytes in use.
+        digest: Of the manifest.
+        details: What kind of model it is.
+        expires_at: When it will be unloaded, in local time.
+        size_vram: The part of ``size`` that is on a GPU.
+        context_length: Tokens of context of one request.
+        num_parallel: Requests that run at the same time.
+    """
+
+    name: str
+    model: str
+    size: int
+    digest: str
+    details: Details
+    expires_at: str
+    size_vram: int
+    context_length: int
+    num_parallel: int
+
+    @classmethod
+    def of(cls, model: LoadedModel, details: Details) -> RunningModel:
+        """A loaded model as clients see it."""
+        expires = model.expires_at
+        if math.isinf(expires):
+            expires = datetime.now().timestamp() + FOREVER
+        return cls(
+            name=model.name,
+            model=model.name,
+            size=model.loaded.size,
+            digest=model.digest,
+            details=details,
+            expires_at=datetime.fromtimestamp(expires).astimezone().isoformat(),
+            size_vram=model.loaded.size_gpu,
+            context_length=model.loaded.n_ctx,
+            num_parallel=model.loaded.n_parallel,
+        )
