@@ -72,7 +72,9 @@ class RunnerProcess:
     def kill(self) -> None:
         """End it now. Idempotent."""
         if self._process.returncode is None:
-            self._process.kill()
+            # Not asyncio's kill(): it may take the exit status away from whoever waits for it. The id cannot be
+            # anybody else's as long as nobody has.
+            os.kill(self.pid, signal.SIGKILL)
 
     async def ended(self) -> str:
         """Wait for the end; says how it came, with the last lines of the error output."""

@@ -54,7 +54,7 @@ class LoadedModel:
         self.n_waiting = 0
         self.needed = 0
         self.has_room = False
-        self.used_at = time.monotonic()
+        self.loaded_at = self.used_at = time.monotonic()
         self.retiring = False
         self.loading: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -80,9 +80,15 @@ class LoadedModel:
         """Whether it can take requests."""
         return self._loaded is not None and not self.retiring and self.runner.alive
 
+    @property
+    def idle(self) -> bool:
+        """Whether it could be unloaded with nobody noticing: who has waited for the load comes first."""
+        return self.ready and not self.n_active and not self.n_waiting
+
     def became_ready(self, runner: Runner, loaded: Loaded) -> None:
         """The load has succeeded."""
         self._runner, self._loaded = runner, loaded
+        self.loaded_at = time.monotonic()
 
     def suits(self, options: Options, wanted_ctx: int) -> bool:
         """Whether a request can use it as it is loaded.

@@ -42,7 +42,7 @@ class Scheduler:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._models: dict[tuple[str, ...], LoadedModel] = {}
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
         self._context_lengths: dict[tuple[tuple[str, ...], int], int] = {}
         self._n_waiting = 0
@@ -89,7 +89,7 @@ class Scheduler:
                 model.loading.cancel()
             else:
                 self._start_ending(model)
-        await self._notify()
+        self._notify()
         while self._ending:
             await asyncio.wait(self._ending)
 
@@ -114,6 +114,7 @@ class Scheduler:
                 model = self._begin(stored, files, options, stay)
             if model.loading is not None:
                 await self._loading_ended(model)
+                self._notify()  # one less who waits: see _make_room
                 if self._models.get(files.key) is not model:
                     continue
             if model.ready and model.suits(options, wanted_ctx):
@@ -154,12 +155,12 @@ class Scheduler:
         return Options.merge({"num_ctx": n_ctx}, options) if n_ctx != wanted_ctx else options
 
     async def _change(self) -> None:
-        async with self._changed:
-            await self._changed.wait()
+        """Wait until something has changed since the caller last looked; it must not wait in between."""
+        await self._changed.wait()
 
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     # Loading.
 
@@ -186,7 +187,7 @@ class Scheduler:
             raise
         finally:
             model.loading = None
-            self._soon(self._notify())
+            self._notify()
         if model.n_waiting == 0:  # else those who wait see to it
             self._became_idle(model)
 
@@ -223,19 +224,17 @@ class Scheduler:
                 break
             if await self._evict_idle(model):
                 continue
-            if not any(other.n_active or other.loading is not None or other.retiring for other in others):
-                break  # nothing left that could make way
-            log.info("model %s needs %.1f MB and waits for others to end", model.name, model.needed / 1e6)
+            if not any(other.loading is not None or other.retiring or other.n_waiting for other in others):
+                # All are in use. Newcomers to one of them have to wait, or this model would for ever.
+                oldest = min(others, key=lambda other: other.loaded_at)
+                log.info("model %s waits for the requests on %s to end", model.name, oldest.name)
+                self._retire(oldest)
             await self._change()
         model.has_room = True
 
     async def _evict_idle(self, model: LoadedModel, *, everything: bool = False) -> bool:
         """Unload the model that nobody has used for longest, or all that nobody uses; False: there is none."""
-        idle = [
-            other
-            for other in self._models.values()
-            if other is not model and other.ready and other.n_active == 0
-        ]
+        idle = [other for other in self._models.values() if other is not model and other.idle]
         idle.sort(key=lambda other: other.used_at)
         for other in idle if everything else idle[:1]:
             log.info("model %s makes way for %s", other.name, model.name)
@@ -251,7 +250,7 @@ class Scheduler:
             self._start_ending(model)
         else:
             model.expire_after(model.keep_alive, lambda: self._start_ending(model))
-            self._soon(self._notify())  # it can make way now
+            self._notify()  # it can make way now
 
     def _retire(self, model: LoadedModel) -> None:
         """Let what runs on it end, and unload it then."""
@@ -271,12 +270,12 @@ class Scheduler:
         if self._models.get(model.files.key) is model:
             del self._models[model.files.key]
             log.info("model %s is unloaded", model.name)
-        await self._notify()
+        self._notify()
 
     def _runner_ended(self, model: LoadedModel) -> None:
         if self._models.get(model.files.key) is model:
             del self._models[model.files.key]
-        self._soon(self._notify())
+        self._notify()
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
