@@ -52,7 +52,18 @@ def read_object(body: bytes) -> dict[str, Any]:
         found = _first_object(body)
     except RecursionError as error:
         raise InvalidRequest("the request is nested too deeply") from error
+    _check_unicode(body, found)
     return {name.lower(): value for name, value in found.items() if value is not None}
+
+
+def _check_unicode(body: bytes, found: dict[str, Any]) -> None:
+    """Refuse halves of surrogate pairs, which JSON can write and no text can have."""
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return
+    try:
+        msgspec.json.encode(found)
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the request has a text that is not valid Unicode: an unpaired surrogate") from error
 
 
 def _first_object(body: bytes) -> dict[str, Any]:

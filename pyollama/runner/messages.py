@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from pyollama.engine import Options
+from pyollama.errors import InvalidRequest
 from pyollama.prompt import Message
 
 __all__ = [
@@ -224,9 +225,9 @@ def encode_frame(message: Any) -> bytes:
     """The frame of a message.
 
     Raises:
-        ValueError: It is larger than `MAX_FRAME`.
+        InvalidRequest: It is larger than `MAX_FRAME`.
     """
     data = _encode(message)
     if len(data) > MAX_FRAME:
-        raise ValueError(f"a message has {len(data)} bytes, at most {MAX_FRAME} are allowed")
+        raise InvalidRequest(f"the request has {len(data)} bytes, at most {MAX_FRAME} are allowed")
     return len(data).to_bytes(4, "little") + data

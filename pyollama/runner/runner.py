@@ -162,8 +162,8 @@ class Runner(asyncio.Protocol):
         if not self.alive:
             reply.fail(EngineError(f"{STOPPED}: {self._why or 'it is being closed'}"))
             return reply
+        self._send(request)  # raises where it is too large
         self._replies[request.id] = reply
-        self._send(request)
         return reply
 
     async def close(self) -> None:
