@@ -259,7 +259,7 @@ def many_streams(path: Path, runs: int) -> Iterator[dict[str, Any]]:
 def results(names: list[str], runs: int) -> Iterator[dict[str, Any]]:
     """Every comparison, as soon as it is made."""
     for name in names:
-        path = Store.default().find("tiny").model.path if name == "tiny" else model_file(name)
+        path = Store.default().find("tiny").model_path if name == "tiny" else model_file(name)
         yield one_stream(name, path, runs)
         if name == "tiny":
             yield from many_streams(path, runs)
