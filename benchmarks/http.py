@@ -76,21 +76,21 @@ def exchange(port: int, path: str, order: dict[str, Any], count: int = 1) -> tup
         for _ in range(count):
             connection = socket.create_connection(("127.0.0.1", port))
             answers.append(Answer())
-            selector.register(connection, selectors.EVENT_READ, answers[-1].arrivals)
+            selector.register(connection, selectors.EVENT_READ, (connection, answers[-1].arrivals))
         began = time.perf_counter()
         for key in list(selector.get_map().values()):
-            key.fileobj.sendall(request)
+            key.data[0].sendall(request)
         while selector.get_map():
             ready = selector.select(LIMIT)
             if not ready:
                 raise SystemExit(f"no byte of an answer came for {LIMIT:.0f} s")
             for key, _ in ready:
-                data = key.fileobj.recv(65536)
-                if data:
-                    key.data.append((time.perf_counter(), data))
+                connection, arrivals = key.data
+                if data := connection.recv(65536):
+                    arrivals.append((time.perf_counter(), data))
                 else:
-                    selector.unregister(key.fileobj)
-                    key.fileobj.close()
+                    selector.unregister(connection)
+                    connection.close()
     return began, answers
 
 
@@ -246,7 +246,7 @@ def many_streams(path: Path, runs: int) -> Iterator[dict[str, Any]]:
         llama_server(path, threads, most, STREAM_CONTEXT) as peer,
     ):
         for count in STREAMS:
-            contenders = {
+            contenders: dict[str, Callable[[], float]] = {
                 "HTTP": lambda: aggregate(port, "/api/generate", ours, count, "eval_count"),  # noqa: B023
                 "llama-server": lambda: aggregate(peer, "/completion", theirs, count, "tokens_predicted"),  # noqa: B023
             }

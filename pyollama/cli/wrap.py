@@ -65,7 +65,7 @@ class WordWrapper:
         # Between wide characters a line may break, as East Asian texts have no spaces.
         if wide == 2 or character in " \t":
             self._forget_word()
-        else:
+        elif wide or self._word:  # an accent without a word stands on the character before
             self._word += character
             self._word_width += wide
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyollama.cli.width import character_width, text_width
@@ -74,6 +74,7 @@ words = st.text(alphabet="ab漢e\u0301\t\n ", max_size=80)
 
 
 @pytest.mark.parametrize("width", [10, 17, 40])
+@example(text="aaaaaaa漢漢\u0301aa", step=1)
 @given(text=words, step=st.integers(1, 9))
 def test_nothing_is_lost(width: int, text: str, step: int) -> None:
     """Catches letters lost or doubled, lines that are too long, and a dependence on the pieces."""

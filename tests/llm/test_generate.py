@@ -48,8 +48,9 @@ def test_fields(llm: pyollama.LLM) -> None:
     assert (answer.stop, answer.logprobs, answer.warnings) == ("", (), ())
     assert llm.detokenize(answer.tokens) == answer.text
     assert stats.generated_tokens == len(answer.tokens) + 1, "the token that ended it counts"
-    assert answer.context == (*llm.tokenize(USER.format(SKY)), *answer.tokens)
-    assert stats.prompt_tokens == len(answer.context) - len(answer.tokens)
+    assert answer.context[:-1] == (*llm.tokenize(USER.format(SKY)), *answer.tokens)
+    assert llm.detokenize(answer.context[-1:]) == "<|im_end|>", "the next turn begins after this one"
+    assert stats.prompt_tokens == len(answer.context) - len(answer.tokens) - 1
     assert 0 <= stats.cached_tokens < stats.prompt_tokens
     assert (stats.seed, stats.context_shifts) == (7, 0)
     assert 0 <= stats.queue_seconds < 60

@@ -151,7 +151,7 @@ def test_a_killed_runner_says_so(tiny: Path) -> None:
 
 def test_a_runner_that_hangs_is_ended(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a process that is there and does nothing, with everybody waiting for it."""
-    monkeypatch.setattr(module, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PING_SECONDS", 0.3)
 
     async def use(runner: Runner) -> None:
         reply = runner.generate(Generate(id=runner.new_id(), messages=SKY, options=ENDLESS))
