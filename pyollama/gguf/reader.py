@@ -51,7 +51,8 @@ class Reader:
         self._file: BinaryIO = open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         found = os.fstat(self._file.fileno())
         self.size = found.st_size
-        self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        # Without the times: a blob that another model takes over is touched, and stays what it is.
+        self.identity = (found.st_dev, found.st_ino, found.st_size)
 
     def __enter__(self) -> Reader:
         return self

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pyollama import __version__, _build
-from pyollama.engine import Engine, Model
+from pyollama.engine import Engine, Model, Options
 from pyollama.errors import Closed, Error, Unsupported
 from pyollama.llm.preparation import Preparation, Prepared
 from pyollama.runner.connection import Connection
@@ -112,7 +112,8 @@ class Worker:
             )
             engine = Engine(model) if model.generates else None
             self._channel = channel = engine.new_channel() if engine is not None else None
-            self._preparation = Preparation(model, load.options, system="", history=(), engine=engine)
+            # Every request brings all of its options: those of the first one must not become the next one's.
+            self._preparation = Preparation(model, Options(), system="", history=(), engine=engine)
             self._engine = engine
         except (Error, OSError, MemoryError) as error:
             self._connection.send(LoadFailed(*_described(error)))

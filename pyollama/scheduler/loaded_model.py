@@ -12,7 +12,7 @@ from pyollama.engine import OPTIONS, Options
 from pyollama.runner import Loaded, Runner
 from pyollama.scheduler.files import ModelFiles
 
-__all__ = ["Lease", "LoadedModel"]
+__all__ = ["Lease", "LoadedModel", "load_options"]
 
 # What makes the same request give another answer. The other load options only decide how fast it comes: who does
 # not give them takes a loaded model as it is.
@@ -24,6 +24,15 @@ DECIDES_THE_ANSWER = (
 LIMITS = ("num_ctx", "num_batch")
 
 
+def load_options(options: Options) -> Options:
+    """The options to load a model with for a request with these: a smaller batch is the request's own affair."""
+    given = {name: value for name, value in options.given().items() if OPTIONS[name].group == "load"}
+    least = OPTIONS["num_batch"].default
+    if given.get("num_batch", least) < least:
+        del given["num_batch"]
+    return Options(**given)
+
+
 class LoadedModel:
     """A runner and who uses it. Belongs to the scheduler, and to its event loop.
 
@@ -31,7 +40,7 @@ class LoadedModel:
         name: Of the model that was asked for last, for people.
         digest: Of its manifest.
         files: What is loaded.
-        options: The options that it is loaded with.
+        options: The options that it is loaded with; see `load_options`.
         keep_alive: Seconds to stay loaded after the last request; ``math.inf``: for ever.
         on_idle: Called when the last request has ended.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -12,7 +13,7 @@ from pyollama.engine.sizing import available_memory
 from pyollama.errors import Closed, Error, ModelLoadError, ServerBusy
 from pyollama.runner import Load, Runner
 from pyollama.scheduler.files import ModelFiles
-from pyollama.scheduler.loaded_model import Lease, LoadedModel
+from pyollama.scheduler.loaded_model import Lease, LoadedModel, load_options
 from pyollama.settings import Settings
 from pyollama.store import StoredModel
 
@@ -22,6 +23,14 @@ log = logging.getLogger("pyollama")
 
 MOST_LOADED = 3  # models at once, unless the settings say something else
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
+
+
+class _Ticket:
+    """A request that waits for a model."""
+
+    def __init__(self, files: ModelFiles) -> None:
+        self.files = files
+        self.began: LoadedModel | None = None  # the load that this request began
 
 
 class Scheduler:
@@ -42,6 +51,7 @@ class Scheduler:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._models: dict[tuple[str, ...], LoadedModel] = {}
+        self._waiting: dict[tuple[str, ...], deque[_Ticket]] = {}
         self._changed = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
         self._context_lengths: dict[tuple[tuple[str, ...], int], int] = {}
@@ -66,11 +76,18 @@ class Scheduler:
             Error: The model could not be loaded.
         """
         self._check_queue()
+        ticket = _Ticket(ModelFiles.of(stored))
+        waiting = self._waiting.setdefault(ticket.files.key, deque())
+        waiting.append(ticket)
         self._n_waiting += 1
         try:
-            return await self._wait_for(stored, options, keep_alive)
+            return await self._wait_for(ticket, stored, options, keep_alive)
         finally:
             self._n_waiting -= 1
+            waiting.remove(ticket)
+            if not waiting and self._waiting.get(ticket.files.key) is waiting:
+                del self._waiting[ticket.files.key]
+            self._notify()  # another one may be the oldest now
 
     async def unload(self, stored: StoredModel) -> None:
         """Unload a model as soon as the requests that run on it have ended. Returns at once if there are some."""
@@ -102,27 +119,35 @@ class Scheduler:
         if self._n_waiting + queued >= self._settings.max_queue:
             raise ServerBusy(BUSY)
 
-    async def _wait_for(self, stored: StoredModel, options: Options, keep_alive: float | None) -> Lease:
-        files = ModelFiles.of(stored)
+    async def _wait_for(
+        self, ticket: _Ticket, stored: StoredModel, options: Options, keep_alive: float | None
+    ) -> Lease:
+        """Take the model as soon as it suits. Only the oldest of those who wait decides how it is loaded."""
+        files = ticket.files
         wanted_ctx = await self._context_length(files, options)
         stay = self._settings.keep_alive if keep_alive is None else keep_alive
         while True:
             if self._closed:
                 raise Closed("the server is shutting down")
             model = self._models.get(files.key)
+            decides = self._waiting[files.key][0] is ticket
             if model is None:
-                model = self._begin(stored, files, options, stay)
+                if not decides:
+                    await self._change()
+                    continue
+                model = ticket.began = self._begin(stored, files, options, stay)
+                self._notify()
             if model.loading is not None:
                 await self._loading_ended(model)
                 self._notify()  # one less who waits: see _make_room
                 if self._models.get(files.key) is not model:
                     continue
-            if model.ready and model.suits(options, wanted_ctx):
+            if model.ready and (model is ticket.began or model.suits(options, wanted_ctx)):
                 if keep_alive is not None:
                     model.keep_alive = keep_alive
                 model.name, model.digest = stored.name.short, stored.digest.hex
                 return model.lease()
-            if model.retiring or not model.runner.alive:
+            if model.retiring or not model.runner.alive or not decides:
                 await self._change()
             else:
                 options = self._widened(options, model, wanted_ctx)
@@ -165,7 +190,8 @@ class Scheduler:
     # Loading.
 
     def _begin(self, stored: StoredModel, files: ModelFiles, options: Options, stay: float) -> LoadedModel:
-        model = LoadedModel(stored.name.short, stored.digest.hex, files, options, stay, self._became_idle)
+        name, digest = stored.name.short, stored.digest.hex
+        model = LoadedModel(name, digest, files, load_options(options), stay, self._became_idle)
         self._models[files.key] = model
         model.loading = asyncio.create_task(self._load(model))
         return model
@@ -266,10 +292,11 @@ class Scheduler:
         if model.n_active and not self._closed:  # somebody was quicker
             return
         model.retiring = True
+        if model.runner.alive:
+            log.info("model %s is unloaded", model.name)
         await model.runner.close()
         if self._models.get(model.files.key) is model:
             del self._models[model.files.key]
-            log.info("model %s is unloaded", model.name)
         self._notify()
 
     def _runner_ended(self, model: LoadedModel) -> None:
