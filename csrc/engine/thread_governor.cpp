@@ -69,7 +69,7 @@ void ThreadGovernor::observe(const StepSample & sample, int32_t (*n_others)(int3
 
 void ThreadGovernor::steady(double cost, double rate, int32_t (*n_others)(int32_t own), int32_t n_processors) {
     if (current_ > 1 && rate > busy_rate && clock_us_ >= next_narrow_) {
-        if (n_others(current_) != 0) {
+        if (current_ > n_processors || n_others(current_) != 0) { // more threads than processors preempt each other
             change_to(std::max(1, current_ / divisor_), Phase::narrower, cost);
         } else {
             next_narrow_ = clock_us_ + least_gap_us; // asking costs as much as choosing a token

@@ -14,7 +14,13 @@ __all__ = ["decode", "read_object"]
 T = TypeVar("T")
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode
-_any = json.JSONDecoder()
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_any = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -63,7 +69,9 @@ def _check_unicode(body: bytes, found: dict[str, Any]) -> None:
     try:
         msgspec.json.encode(found)
     except UnicodeEncodeError as error:
-        raise InvalidRequest("the request has a text that is not valid Unicode: an unpaired surrogate") from error
+        raise InvalidRequest(
+            "the request has a text that is not valid Unicode: an unpaired surrogate"
+        ) from error
 
 
 def _first_object(body: bytes) -> dict[str, Any]:

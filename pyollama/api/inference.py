@@ -43,6 +43,7 @@ class Inference:
         self._scheduler = scheduler
         defaults = {"num_ctx": settings.context_length, "num_parallel": settings.num_parallel}
         self._defaults = {name: value for name, value in defaults.items() if value}
+        self._most_parallel = settings.num_parallel
 
     async def generate(self, request: GenerateRequest) -> Answer:
         """``POST /api/generate``.
@@ -155,6 +156,8 @@ class Inference:
             raise InvalidRequest(f'the parameters of model "{stored.name}": {error}') from error
         options = Options.merge(request.options, own, self._defaults)
         load = options.resolve().load
+        if self._most_parallel and load.num_parallel > self._most_parallel:
+            options = Options.merge({"num_parallel": self._most_parallel}, options)
         for name in NOT_HERE:
             if getattr(load, name):
                 raise OptionError(

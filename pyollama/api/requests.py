@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ __all__ = ["ChatRequest", "GenerateRequest"]
 MOST_TOP_LOGPROBS = 20
 THINK_LEVELS = ("high", "medium", "low", "max")
 # Parts of a message that this version cannot express: refused, as an answer that ignores them would be wrong.
-NOT_YET_IN_MESSAGES = ("images", "tool_calls", "thinking")
+NOT_YET_IN_MESSAGES = ("images", "tool_calls", "tool_name", "tool_call_id", "thinking")
 
 
 class _InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class GenerateRequest(_InferenceRequest, frozen=True, kw_only=True):
     suffix: str = ""
     system: str = ""
     template: str = ""
-    context: tuple[int, ...] = ()
+    context: tuple[Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)], ...] = ()
     raw: bool = False
     images: tuple[Any, ...] = ()
 

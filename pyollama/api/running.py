@@ -42,16 +42,16 @@ class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
     num_parallel: int
 
     @classmethod
-    def of(cls, model: LoadedModel, details: Details) -> RunningModel:
-        """A loaded model as clients see it."""
+    def of(cls, model: LoadedModel, name: str, details: Details) -> RunningModel:
+        """A loaded model as clients see it, under one of its names."""
         expires = model.expires_at
         if math.isinf(expires):
             expires = datetime.now().timestamp() + FOREVER
         return cls(
-            name=model.name,
-            model=model.name,
+            name=name,
+            model=name,
             size=model.loaded.size,
-            digest=model.digest,
+            digest=model.names[name],
             details=details,
             expires_at=datetime.fromtimestamp(expires).astimezone().isoformat(),
             size_vram=model.loaded.size_gpu,

@@ -91,11 +91,10 @@ class Service:
 
     async def ps(self) -> Running:
         """``GET /api/ps``."""
-        loaded = self._scheduler.loaded()
-        details = await asyncio.to_thread(lambda: [self._details(model.name) for model in loaded])
-        return Running(
-            [RunningModel.of(*pair) for pair in zip(loaded, details, strict=True) if pair[0].ready]
-        )
+        named = [(model, name) for model in self._scheduler.loaded() for name in model.names]
+        details = await asyncio.to_thread(lambda: [self._details(name) for _, name in named])
+        pairs = zip(named, details, strict=True)
+        return Running([RunningModel.of(*pair, its) for pair, its in pairs if pair[0].ready])
 
     def _details(self, name: str) -> Details:
         try:
@@ -113,10 +112,11 @@ class Service:
 
     async def create(self, body: bytes) -> Answer:
         """``POST /api/create``. Raises as `create_model`."""
-        stream = read_object(body).get("stream", True)
+        given = read_object(body)
+        stream = given.get("stream", True)
         if not isinstance(stream, bool):
             raise InvalidRequest(f"stream must be true or false, got {stream!r:.60}")
-        steps = iterate_in_thread(create_model(self._store, CreateRequest.decode(body)))
+        steps = iterate_in_thread(create_model(self._store, CreateRequest.read(given)))
         if stream:
             return steps
         last = Progress("")

@@ -60,15 +60,22 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
         if not body.strip():
             raise InvalidRequest("missing request body")
         try:
-            given = msgspec.json.decode(body, type=dict[str, Any])
-            found = {key: value for key, value in given.items() if value is not None}
-            # The older key.
-            found["model"] = found.get("model") or found.get("name") or ""
-            request = msgspec.convert(found, cls)
+            return cls.read(msgspec.json.decode(body, type=dict[str, Any]))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"the request is not as it should be: {error}") from error
         except RecursionError as error:
             raise InvalidRequest("the request is nested too deeply") from error
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> CreateRequest:
+        """As `decode`, from the object of the body."""
+        try:
+            found = {key: value for key, value in given.items() if value is not None}
+            # The older key.
+            found["model"] = found.get("model") or found.get("name") or ""
+            request = msgspec.convert(found, cls)
+        except msgspec.MsgspecError as error:
+            raise InvalidRequest(f"the request is not as it should be: {error}") from error
         for key in NOT_YET:
             if found.get(key):
                 raise Unsupported(f'"{key}" of a create request is not supported by this version')

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from pyollama.engine import OPTIONS, Engine, GenerationRequest, Model, Options, ResolvedOptions
-from pyollama.errors import ContextLengthExceeded, InvalidRequest, OptionError, Unsupported
+from pyollama.errors import ContextLengthExceeded, InvalidRequest, OptionError, TemplateError, Unsupported
 from pyollama.llm.settings import OptionsLike
 from pyollama.llm.truncation import NOTHING, Truncated, check_length, cut_tokens, fit_messages
 from pyollama.prompt import ChatTemplate, Format, Message, grammar_of
@@ -52,6 +52,8 @@ class Preparation:
         system: System message for conversations without one; empty: none.
         history: Messages that come before those of every conversation.
         engine: The engine that the requests are for; None where the model does not generate text.
+        served: A server decides how the model is loaded: load options of a request mean nothing any more, and a
+            template that cannot be parsed is the affair of the requests that need it.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Preparation:
         system: str,
         history: tuple[Message, ...],
         engine: Engine | None,
+        served: bool = False,
     ) -> None:
+        self._served = served
         self._model = model
         self._options = options
         self._system = system
@@ -70,7 +74,14 @@ class Preparation:
         self._n_ctx = engine.n_ctx if engine is not None else 0
         _check_system(system)
         source = model.native.chat_template() if engine is not None else ""
-        self._template = _template(model, source) if source else None
+        self._template: ChatTemplate | None = None
+        self._template_error: TemplateError | None = None
+        try:
+            self._template = _template(model, source) if source else None
+        except TemplateError as error:
+            if not served:
+                raise
+            self._template_error = error
         if engine is not None and self._template is None and (system or history):
             raise InvalidRequest(
                 f"{model.header.path} has no chat template, so a system message has no place: put it into the prompt"
@@ -96,6 +107,8 @@ class Preparation:
         if isinstance(context, (str, bytes, Mapping)) or not isinstance(context, Iterable):
             raise InvalidRequest(f"context must be a list of token ids, got {type(context).__name__}")
         _check_system(system)
+        if not raw:
+            self._check_template()
         resolved = self._resolve(options, format)
         before = tuple(context)
         if raw or self._template is None:
@@ -131,6 +144,7 @@ class Preparation:
             shift: Whether a full context drops its older half and goes on.
         """
         self._check_model()
+        self._check_template()
         conversation = read_messages(messages)
         if self._template is None:
             raise Unsupported(
@@ -144,8 +158,12 @@ class Preparation:
 
     @property
     def has_template(self) -> bool:
-        """Whether the model has a chat template."""
-        return self._template is not None
+        """Whether the model has a chat template, be it one that cannot be used."""
+        return self._template is not None or self._template_error is not None
+
+    def _check_template(self) -> None:
+        if self._template_error is not None:
+            raise self._template_error
 
     def _check_model(self) -> None:
         if not self._n_ctx:
@@ -171,8 +189,10 @@ class Preparation:
         if not truncate or len(tokens) <= n_ctx:
             return _Prompt(tokens, stop)
         fitting = fit_messages(messages, lambda conversation: len(prompt_of(conversation)[0]), n_ctx)
-        shorter, stop = prompt_of(fitting)
         dropped = len(messages) - len(fitting)
+        if not dropped:
+            return _Prompt(tokens, stop)
+        shorter, stop = prompt_of(fitting)
         log.warning("%d of %d messages do not fit the context of %d tokens", dropped, len(messages), n_ctx)
         return _Prompt(shorter, stop, Truncated(dropped, len(tokens) - len(shorter)))
 
@@ -226,6 +246,8 @@ class Preparation:
 
     def _check_load_options(self, given: Options) -> None:
         """Refuse what would need the model to be loaded again, as this class cannot do that."""
+        if self._served:
+            return
         loaded = self._model.options
         for name, value in given.given().items():
             if OPTIONS[name].group != "load" or value == getattr(loaded, name):

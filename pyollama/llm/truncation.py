@@ -33,7 +33,7 @@ NOTHING = Truncated()
 def fit_messages(
     messages: Sequence[Message], length: Callable[[Sequence[Message]], int], n_ctx: int
 ) -> Sequence[Message]:
-    """Drop the oldest messages until the rendered rest has at most ``n_ctx`` tokens.
+    """Drop the oldest of messages that do not fit, until the rendered rest has at most ``n_ctx`` tokens.
 
     System messages stay, and so does the last message, even where it is too long by itself.
 
@@ -43,7 +43,7 @@ def fit_messages(
         n_ctx: Tokens that the context holds.
 
     Returns:
-        ``messages`` itself where it fits.
+        Those that are left.
 
     Raises:
         TemplateError: The template refuses what would be left.
@@ -58,8 +58,6 @@ def fit_messages(
         except TemplateError:  # some refuse a conversation that begins in the middle
             return False
 
-    if length(messages) <= n_ctx:
-        return messages
     low, high = 0, len(messages) - 1  # without(low) does not fit
     while high - low > 1:
         middle = (low + high) // 2
@@ -67,7 +65,7 @@ def fit_messages(
             high = middle
         else:
             low = middle
-    return without(high)
+    return without(high) if high > 0 else messages
 
 
 def cut_tokens(tokens: tuple[int, ...], n_ctx: int, n_keep: int) -> tuple[int, ...]:

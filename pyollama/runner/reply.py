@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from pyollama.errors import EngineError, Error
+from pyollama.errors import Cancelled, EngineError, Error
 from pyollama.runner.messages import Done, Piece
 
 __all__ = ["Reply"]
@@ -67,7 +67,7 @@ class Reply:
         self._pieces.append(piece)
         self._waiting += len(piece.text) + sum(64 * (1 + len(top)) for _, top in piece.logprobs)
         if self._waiting > MOST_WAITING:
-            self.fail(EngineError("the client reads too slowly: too much of the answer waits for it"))
+            self.fail(Cancelled("the client reads too slowly: too much of the answer waits for it"))
             self._cancel()
         self._ready.set()
 

@@ -179,7 +179,8 @@ class Runner(asyncio.Protocol):
             await self.ended.wait()
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once; whoever does has a reason that needs no line in the log."""
+        self._closing = True
         self._process.kill()
 
     # Called by the event loop.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,9 @@ log = logging.getLogger("pyollama")
 
 # Rendering, tokenizing and compiling grammars: beside the engine, so that a slow one holds up nobody else.
 PREPARERS = 8
+# Characters of a prompt that takes long to tokenize, some seconds for ten million: one such at a time, so that the
+# usual ones never wait for it.
+LARGE = 200_000
 PATIENCE = 0.5  # seconds that the collector waits in native code
 
 
@@ -59,6 +63,7 @@ class Worker:
         self._connection = connection
         self._jobs = Jobs()
         self._preparers = ThreadPoolExecutor(PREPARERS, thread_name_prefix="prepare")
+        self._large_preparers = ThreadPoolExecutor(1, thread_name_prefix="prepare-large")
         self._model: Model | None = None
         self._engine: Engine | None = None
         self._channel: Channel | None = None
@@ -75,7 +80,8 @@ class Worker:
                 case Generate():
                     job = Job(message)
                     self._jobs.add(job)
-                    self._preparers.submit(self._begin, job, message)
+                    pool = self._large_preparers if size_of(message) > LARGE else self._preparers
+                    pool.submit(self._begin, job, message)
                 case Cancel(id):
                     engine_id = self._jobs.cancel(id)
                     if engine_id is not None and self._engine is not None:
@@ -113,9 +119,13 @@ class Worker:
             engine = Engine(model) if model.generates else None
             self._channel = channel = engine.new_channel() if engine is not None else None
             # Every request brings all of its options: those of the first one must not become the next one's.
-            self._preparation = Preparation(model, Options(), system="", history=(), engine=engine)
+            self._preparation = Preparation(
+                model, Options(), system="", history=(), engine=engine, served=True
+            )
             self._engine = engine
-        except (Error, OSError, MemoryError) as error:
+        except Exception as error:  # whatever it is, somebody waits for the load
+            if not isinstance(error, (Error, OSError, MemoryError)):
+                log.exception("the model could not be loaded")
             self._connection.send(LoadFailed(*_described(error)))
             return
         memory = engine.memory_use() if engine is not None else {"model": load_size(load), "gpu": 0}
@@ -140,6 +150,9 @@ class Worker:
         """Prepare a request and give it to the engine."""
         try:
             engine, channel = self._engine, self._channel
+            if job.cancelled:  # while it waited for its turn
+                self._end(job, Failed(job.id, "Cancelled", "the generation was cancelled"))
+                return
             if engine is None or channel is None or self._preparation is None:
                 raise Unsupported("the model does not generate text")
             prepared = prepare(self._preparation, request)
@@ -164,10 +177,16 @@ class Worker:
 
     def _collect(self, channel: Channel) -> None:
         """Send what the engine generates, until the end."""
-        while not self._ended.is_set():
-            events = channel.collect(PATIENCE)
-            with self._forwarding:
-                self._forward(events)
+        try:
+            while not self._ended.is_set():
+                events = channel.collect(PATIENCE)
+                with self._forwarding:
+                    self._forward(events)
+        except Exception:
+            # Every answer would stand still for ever: better that the server sees this process end.
+            log.exception("what the engine generates cannot be sent any more")
+            sys.stderr.flush()
+            os._exit(1)
 
     def _forward(self, events: Iterable[Event]) -> None:
         pieces: list[Piece] = []
@@ -214,6 +233,11 @@ def prepare(preparation: Preparation, request: Generate) -> Prepared:
             request.messages[-1].content, system=request.system, context=request.context, **settings
         )
     return preparation.chat(request.messages, **settings)
+
+
+def size_of(request: Generate) -> int:
+    """Characters of the prompt."""
+    return sum(len(message.content) for message in request.messages) + len(request.prompt or "")
 
 
 def load_size(load: Load) -> int:

@@ -37,7 +37,7 @@ class LoadedModel:
     """A runner and who uses it. Belongs to the scheduler, and to its event loop.
 
     Args:
-        name: Of the model that was asked for last, for people.
+        name: Of the model that was asked for first, for people.
         digest: Of its manifest.
         files: What is loaded.
         options: The options that it is loaded with; see `load_options`.
@@ -55,7 +55,8 @@ class LoadedModel:
         on_idle: Callable[[LoadedModel], None],
     ) -> None:
         self.name = name
-        self.digest = digest
+        # Of every model that was asked for and has these files: the digest of its manifest.
+        self.names = {name: digest}
         self.files = files
         self.options = options
         self.keep_alive = keep_alive

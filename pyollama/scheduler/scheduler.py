@@ -10,7 +10,7 @@ from typing import Any
 
 from pyollama.engine import Options
 from pyollama.engine.sizing import available_memory
-from pyollama.errors import Closed, Error, ModelLoadError, ServerBusy
+from pyollama.errors import Closed, Error, ModelLoadError, ServerBusy, StoreError
 from pyollama.runner import Load, Runner
 from pyollama.scheduler.files import ModelFiles
 from pyollama.scheduler.loaded_model import Lease, LoadedModel, load_options
@@ -75,8 +75,8 @@ class Scheduler:
             ServerBusy: Too many requests wait already.
             Error: The model could not be loaded.
         """
-        self._check_queue()
         ticket = _Ticket(ModelFiles.of(stored))
+        self._check_queue(ticket.files)
         waiting = self._waiting.setdefault(ticket.files.key, deque())
         waiting.append(ticket)
         self._n_waiting += 1
@@ -91,12 +91,16 @@ class Scheduler:
 
     async def unload(self, stored: StoredModel) -> None:
         """Unload a model as soon as the requests that run on it have ended. Returns at once if there are some."""
-        model = self._models.get(ModelFiles.of(stored).key)
-        if model is None:
-            return
-        model.keep_alive = 0.0
-        if model.n_active == 0 and model.ready:
-            await self._end(model)
+        try:
+            key = ModelFiles.of(stored).key
+        except StoreError:  # a file is gone; what is loaded of it can go too
+            key = ()
+        for model in list(self._models.values()):
+            # By its name too: the model may have been made anew since it was loaded.
+            if model.files.key == key or stored.name.short in model.names:
+                model.keep_alive = 0.0
+                if model.idle:
+                    await self._end(model)
 
     async def close(self) -> None:
         """End every runner."""
@@ -112,9 +116,14 @@ class Scheduler:
 
     # Waiting.
 
-    def _check_queue(self) -> None:
+    def _check_queue(self, files: ModelFiles) -> None:
         if self._closed:
             raise Closed("the server is shutting down")
+        model = self._models.get(files.key)
+        if model is None and not self._n_waiting:
+            return  # somebody has to begin
+        if model is not None and model.ready and model.n_active < model.loaded.n_parallel:
+            return
         queued = sum(max(0, model.n_active - model.loaded.n_parallel) for model in self.loaded())
         if self._n_waiting + queued >= self._settings.max_queue:
             raise ServerBusy(BUSY)
@@ -145,7 +154,7 @@ class Scheduler:
             if model.ready and (model is ticket.began or model.suits(options, wanted_ctx)):
                 if keep_alive is not None:
                     model.keep_alive = keep_alive
-                model.name, model.digest = stored.name.short, stored.digest.hex
+                model.names[stored.name.short] = stored.digest.hex
                 return model.lease()
             if model.retiring or not model.runner.alive or not decides:
                 await self._change()

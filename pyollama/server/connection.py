@@ -126,16 +126,31 @@ class ServerProtocol(HttpProtocol):
         """Take in data. While a request's head comes in, its time limit counts from its first byte."""
         before = self._time
         super().data_received(data)
-        if self.http is not None and self.http.stage is Stage.REQUEST:
+        if self.http is None:
+            return
+        if self.http.stage is Stage.REQUEST:
             self._time = before
+        if self.http.stage in (Stage.HANDLER, Stage.RESPONSE) and not self.http.request_body:
+            self._refuse_flood()
 
     def resume_reading(self) -> None:
         """Read on where a large body stopped it: only who reads notices that the client has gone."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if len(self.recv_buffer) < self.app.config.REQUEST_BUFFER_SIZE:
+        if not self._refuse_flood():
             transport.resume_reading()
+
+    def _refuse_flood(self) -> bool:
+        """End the connection of a client that sends on and on while it is being answered.
+
+        Sanic would stop reading, and then nobody would notice that the client has gone.
+        """
+        transport = self.transport
+        if transport is None or len(self.recv_buffer) < self.app.config.REQUEST_BUFFER_SIZE:
+            return False
+        transport.abort()
+        return True
 
 
 def check_head(head: bytes) -> None:

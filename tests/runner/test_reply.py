@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pyollama.errors import EngineError
+from pyollama.errors import Cancelled, EngineError
 from pyollama.runner import Done, Piece, Reply
 from pyollama.runner.reply import MOST_WAITING
 
@@ -38,7 +38,7 @@ def test_what_waits_is_bounded() -> None:
             reply.put(Piece(1, "x" * 1000))
         assert cancelled == ended == [True]
         received = 0
-        with pytest.raises(EngineError, match="too slowly"):
+        with pytest.raises(Cancelled, match="too slowly"):
             async for piece in reply:
                 received += len(piece.text)
         assert MOST_WAITING < received <= MOST_WAITING + 1000

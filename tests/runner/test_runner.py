@@ -66,7 +66,6 @@ def test_errors_keep_their_kind(tiny: Path) -> None:
         cases: list[tuple[dict[str, object], type[errors.Error], str]] = [
             ({"format": '{"type": "nonsense"}', "messages": SKY}, errors.GrammarError, "nonsense"),
             ({"prompt": "word " * 9000, "truncate": False}, errors.ContextLengthExceeded, "2048"),
-            ({"prompt": "x", "options": Options(num_ctx=100_000)}, errors.OptionError, "num_ctx"),
             ({"prompt": "x", "context": (10**6,)}, errors.InvalidRequest, "1000000"),
             ({"prompt": "x", "options": Options(grammar="root ::= (")}, errors.GrammarError, "grammar"),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,12 +141,9 @@ def beyond(name: str) -> list[Any]:
     """Values that the option must refuse."""
     spec = OPTIONS[name]
     values: list[Any] = [5] if name == "logit_bias" else [{"a": 1}]
-    if spec.low is not None or spec.high is not None:
-        values += ["1", [1]]
-        if spec.low is not None:
-            values.append(spec.low - 1)
-        if spec.high is not None:
-            values.append(spec.high * 2 + 1)
+    for limit in (spec.low - 1, spec.high * 2 + 1):
+        if math.isfinite(limit):
+            values += [limit, "1", [1]]
     if spec.kind in ("boolean", "string", "strings"):
         values.append(5)
     return values
