@@ -170,9 +170,10 @@ class OneStream:
         text, count = "", 0
         _, (answer,) = exchange(port, "/api/generate", generate(name, tokens, logprobs=True))
         for _, line in answer.lines():
-            text += line["response"]
-            count += len(line.get("logprobs", ()))
-            self._known[text] = count
+            for entry in line.get("logprobs", ()):
+                text += entry["token"]
+                count += 1
+                self._known.setdefault(text, count)
 
     def run(self) -> float:
         """Measure it once."""

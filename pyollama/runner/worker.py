@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,9 @@ PREPARERS = 8
 # Characters of a prompt that takes long to tokenize, some seconds for ten million: one such at a time, so that the
 # usual ones never wait for it.
 LARGE = 200_000
+# Seconds between two frames of new text. Nobody sees such a delay, but every frame wakes three processes, which a
+# small model would have to share its processors with for each token.
+PAUSE = 0.002
 PATIENCE = 0.5  # seconds that the collector waits in native code
 
 
@@ -182,6 +186,8 @@ class Worker:
                 events = channel.collect(PATIENCE)
                 with self._forwarding:
                     self._forward(events)
+                if events:
+                    time.sleep(PAUSE)
         except Exception:
             # Every answer would stand still for ever: better that the server sees this process end.
             log.exception("what the engine generates cannot be sent any more")
