@@ -104,7 +104,12 @@ def test_not_yet(key: str, value: Any) -> None:
     assert CreateRequest.decode(json.dumps(body).encode()).from_ == "tiny"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+# too_slow: it looks at the clock, and other programs may have the processors.
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=200,
+)
 @given(
     st.dictionaries(
         st.sampled_from(["model", "name", "from", "files", "system", "parameters", "license", "messages"]),

@@ -190,14 +190,14 @@ def test_precedence(own_model: str) -> None:
         answer = llm.generate(SKY)
         assert len(answer.tokens) == 2
         assert "system\nBe brief.<|im_end|>" in prompt_text(llm, answer)
-        assert len(llm.generate(SKY, options={"num_predict": 5}).tokens) == 5
+        assert len(llm.generate(SKY, options={"num_predict": 5, "ignore_eos": True}).tokens) == 5
     given = {"num_predict": 3, "num_ctx": 96}
     with pyollama.LLM(own_model, options=given, system="Be kind.") as llm:
         assert llm.engine.n_ctx == 96
         answer = llm.generate(SKY)
         assert len(answer.tokens) == 3
         assert "system\nBe kind.<|im_end|>" in prompt_text(llm, answer)
-        assert len(llm.generate(SKY, options={"num_predict": 5}).tokens) == 5
+        assert len(llm.generate(SKY, options={"num_predict": 5, "ignore_eos": True}).tokens) == 5
         assert len(llm.generate(SKY, options={"num_predict": None}).tokens) == 3, "None is: not given"
         assert len(llm.generate(SKY, options=Options(num_predict=4)).tokens) == 4
 
