@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import logging
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from pyollama.api.details import Details, ModelEntry
+from pyollama.api.times import local_time
 from pyollama.errors import InvalidModelFile, ModelNotFound, StoreError, Unsupported
 from pyollama.gguf import GGUFHeader
 from pyollama.store import MediaType, Store, StoredModel
@@ -24,8 +24,6 @@ CAPABILITIES = ("completion", "tools", "insert", "vision", "embedding", "thinkin
 # Files whose headers are remembered: a few hundred bytes for each.
 MAX_FACTS = 4096
 MAX_WARNINGS = 1000
-# A day before Python's calendar ends; a file system takes any number.
-LAST_NS = 253_402_214_400 * 10**9
 UNREADABLE = (StoreError, Unsupported, InvalidModelFile, ModelNotFound, OSError)
 
 
@@ -99,7 +97,7 @@ class Catalog:
         return ModelEntry(
             name=stored.name.short,
             model=stored.name.short,
-            modified_at=_local_time(stored.modified_ns),
+            modified_at=local_time(stored.modified_ns),
             size=stored.size,
             digest=stored.digest.hex,
             details=self.details(stored),
@@ -159,17 +157,3 @@ def _senses(header: GGUFHeader) -> set[str]:
     said = {"vision": header.get("clip.has_vision_encoder"), "audio": header.get("clip.has_audio_encoder")}
     # Older projectors do not say it, and are for images.
     return {name for name, value in said.items() if value} or {"vision"}
-
-
-def _local_time(ns: int) -> str:
-    """RFC 3339 in local time, with as many digits as it takes.
-
-    Args:
-        ns: Nanoseconds since 1970.
-    """
-    seconds, fraction = divmod(min(max(ns, 0), LAST_NS), 10**9)
-    text = datetime.fromtimestamp(seconds, UTC).astimezone().isoformat()
-    # Minutes are all that the format has, some zones of the past had seconds.
-    moment, zone = text[:19], text[19:25]
-    digits = f".{fraction:09}".rstrip("0").rstrip(".")
-    return f"{moment}{digits}{'Z' if zone == '+00:00' else zone}"

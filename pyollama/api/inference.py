@@ -13,7 +13,8 @@ from pyollama.api.catalog import Catalog
 from pyollama.api.errors import ApiError
 from pyollama.api.names import find_model
 from pyollama.api.requests import ChatRequest, GenerateRequest
-from pyollama.api.responses import Metrics, TextResponse, last_fields, logprobs_of, now
+from pyollama.api.responses import Metrics, TextResponse, last_fields, logprobs_of
+from pyollama.api.times import now
 from pyollama.engine import Options
 from pyollama.errors import InvalidRequest, OptionError, Unsupported
 from pyollama.prompt import Message

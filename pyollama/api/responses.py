@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from pyollama.prompt import Message
 from pyollama.runner import Done, Piece
 
-__all__ = ["Metrics", "TextResponse", "Truncated", "last_fields", "logprobs_of", "now", "timestamp"]
+__all__ = ["Metrics", "TextResponse", "Truncated", "last_fields", "logprobs_of"]
 
 
 class Truncated(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -137,23 +136,3 @@ def logprobs_of(piece: Piece) -> tuple[Logprob, ...]:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
-
-
-def now() -> str:
-    """This moment as ``created_at`` shows it."""
-    return timestamp(time.time_ns())
-
-
-def timestamp(ns: int) -> str:
-    """RFC 3339 in UTC with as many digits as it takes.
-
-    Args:
-        ns: Nanoseconds since 1970.
-
-    Example::
-
-        timestamp(1_500_000_000)   # "1970-01-01T00:00:01.5Z"
-    """
-    seconds, fraction = divmod(ns, 10**9)
-    digits = f".{fraction:09}".rstrip("0").rstrip(".")
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}{digits}Z"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+import time
 
 import msgspec
 
 from pyollama.api.details import Details
+from pyollama.api.times import local_time
 from pyollama.scheduler import LoadedModel
 
 __all__ = ["RunningModel"]
@@ -44,16 +45,14 @@ class RunningModel(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, model: LoadedModel, name: str, details: Details) -> RunningModel:
         """A loaded model as clients see it, under one of its names."""
-        expires = model.expires_at
-        if math.isinf(expires):
-            expires = datetime.now().timestamp() + FOREVER
+        expires = time.time() + FOREVER if math.isinf(model.expires_at) else model.expires_at
         return cls(
             name=name,
             model=name,
             size=model.loaded.size,
             digest=model.names[name],
             details=details,
-            expires_at=datetime.fromtimestamp(expires).astimezone().isoformat(),
+            expires_at=local_time(int(expires * 1e9)),
             size_vram=model.loaded.size_gpu,
             context_length=model.loaded.n_ctx,
             num_parallel=model.loaded.n_parallel,

@@ -162,6 +162,27 @@ def test_a_runner_that_hangs_is_ended(tiny: Path, monkeypatch: pytest.MonkeyPatc
     with_runner(use, Load(str(tiny)))
 
 
+def test_an_engine_that_computes_nothing_is_ended(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches an engine that is stuck while its process goes on answering."""
+    monkeypatch.setattr(module, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(module, "MOST_IDLE", 5)
+
+    async def use(runner: Runner) -> None:
+        handle = runner._handle
+
+        def stuck(message: object) -> None:
+            """As if the engine had a request and did nothing for it."""
+            handle(module.Pong(1, 7) if isinstance(message, module.Pong) else message)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(runner, "_handle", stuck)
+        await asyncio.wait_for(runner.ended.wait(), 10)
+        late = runner.generate(Generate(id=runner.new_id(), messages=SKY))
+        with pytest.raises(errors.EngineError, match="computed nothing"):
+            await read(late)
+
+    with_runner(use, Load(str(tiny)))
+
+
 def test_a_load_that_stalls_is_ended(tiny: Path) -> None:
     """Catches a load that nobody ends."""
 

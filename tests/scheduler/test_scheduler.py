@@ -152,6 +152,48 @@ def test_options_that_need_a_reload(store: Store) -> None:
     scheduling(use)
 
 
+def test_the_oldest_decides(store: Store) -> None:
+    """Catches a request that waits for ever behind others that suit what is loaded, and loads without end."""
+    tiny = store.find("tiny")
+
+    async def use(scheduler: Scheduler) -> None:
+        processes: set[int] = set()
+        done = asyncio.Event()
+
+        async def plain() -> None:
+            while not done.is_set():
+                with await scheduler.lease(tiny, NONE, None) as lease:
+                    processes.add(lease.model.runner.pid)
+                    await asyncio.sleep(0.01)
+
+        async def special(options: Options) -> None:
+            with await scheduler.lease(tiny, options, None) as lease:
+                processes.add(lease.model.runner.pid)
+                assert lease.model.suits(options, 0)
+
+        clients = [asyncio.create_task(plain()) for _ in range(4)]
+        await asyncio.sleep(0.5)
+        await asyncio.gather(special(Options(kv_cache_type="q8_0")), special(Options(num_thread=1)))
+        done.set()
+        await asyncio.gather(*clients)
+        assert len(processes) <= 4
+
+    scheduling(use)
+
+
+def test_a_model_that_was_made_anew(store: Store) -> None:
+    """Catches weights that stay loaded for ever because their name means others now."""
+
+    async def use(scheduler: Scheduler) -> None:
+        with await scheduler.lease(store.find("other"), NONE, math.inf):
+            pass
+        replaced = msgspec.structs.replace(store.find("tiny"), name=store.find("other").name)
+        await scheduler.unload(replaced)
+        assert names(scheduler) == []
+
+    scheduling(use)
+
+
 def test_unloading(store: Store) -> None:
     """Catches an unload that ends a running request, or is forgotten."""
     tiny = store.find("tiny")
